@@ -1,0 +1,276 @@
+/* Data for training: IDX files, labels as one-hot rows, splitting in two parts; and the few things of the
+ * system that the loaders written in Lua (datasets/) cannot do themselves, in the table cnn.datasets.system,
+ * which datasets/files.lua takes for itself. */
+#include "lua_cnn.h"
+#include "base/status.h"
+#include "data/split.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+/* ---- IDX files ----------------------------------------------------------------------------------------- */
+
+/*** Loads an IDX file, plain or gzip. Elements of one byte without sign give uint8, other integers int32,
+numbers with a fraction float32.
+@function datasets.load_idx
+@string path
+@treturn tensor */
+static int load_idx(lua_State *L) {
+    lcnn_args(L, 1, "load_idx", (const char *const[]){"path", NULL});
+    const char *path = luaL_checkstring(L, 1);
+    cnn_tensor *tensor;
+    lcnn_check(L, cnn_idx_load(&tensor, path));
+    lcnn_push_tensor(L, tensor);
+    return 1;
+}
+
+/*** Saves a uint8, int32 or float32 tensor as an IDX file, which appears whole or not at all.
+@function datasets.save_idx
+@string path gzip if it ends in .gz
+@tparam tensor tensor */
+static int save_idx(lua_State *L) {
+    lcnn_args(L, 1, "save_idx", (const char *const[]){"path", "tensor", NULL});
+    const char *path = luaL_checkstring(L, 1);
+    lcnn_check(L, cnn_idx_save(path, lcnn_check_tensor(L, 2)));
+    return 0;
+}
+
+/* ---- labels -------------------------------------------------------------------------------------------- */
+
+/* Labels as to_categorical{y, num_classes} gives them: the list at 1 holds a tensor and perhaps a number. */
+static void unwrap_labels(lua_State *L) {
+    if (lua_type(L, 1) != LUA_TTABLE) return;
+    lua_Unsigned count = lua_rawlen(L, 1);
+    lua_rawgeti(L, 1, 1);
+    if (count < 1 || count > 2 || !lcnn_test_tensor(L, 3)) {
+        lua_pop(L, 1);
+        return;
+    }
+    if (count == 2) {
+        if (!lua_isnil(L, 2)) lcnn_fail(L, "to_categorical: got 'num_classes' twice");
+        lua_rawgeti(L, 1, 2);
+        lua_replace(L, 2);
+    }
+    lua_replace(L, 1);
+}
+
+static int64_t count_classes(lua_State *L, const cnn_tensor *labels) {
+    if (labels->size < 1)
+        lcnn_fail(L, "to_categorical: 'num_classes' must be given where there are no labels");
+    cnn_tensor *largest;
+    lcnn_check(L, cnn_reduce(&largest, CNN_MAX, labels, 0, false));
+    double value = cnn_tensor_get(largest, 0);
+    cnn_tensor_release(largest);
+    return value >= 0 && value < 1e15 ? (int64_t)value + 1 : 1; /* what is no label is told by one_hot */
+}
+
+/*** Labels as rows with a one at the label's place and zeros elsewhere (one-hot).
+@function utils.to_categorical
+@param y integers from 0 on: a tensor of any shape (a last axis of size 1 is dropped) or a table
+@int[opt] num_classes one more than the largest label
+@treturn tensor float32, of the labels' shape and a last axis of num_classes */
+static int to_categorical(lua_State *L) {
+    lcnn_args(L, 1, "to_categorical", (const char *const[]){"*y", "num_classes", NULL});
+    unwrap_labels(L);
+    if (lua_isnil(L, 1)) lcnn_fail(L, "to_categorical: 'y' (the labels) is missing");
+    int whole = 1;
+    lua_Integer given = lua_isnil(L, 2) ? 0 : lua_tointegerx(L, 2, &whole);
+    if (!whole || (given < 1 && !lua_isnil(L, 2)))
+        lcnn_fail(L, "to_categorical: 'num_classes' must be a positive integer, got %s",
+                  luaL_tolstring(L, 2, NULL));
+    cnn_tensor *labels = lcnn_to_tensor(L, 1), *out;
+    if (labels->rank >= 2 && labels->shape[labels->rank - 1] == 1) {
+        lcnn_check(L, cnn_squeeze(&out, labels, -1));
+        lcnn_push_tensor(L, out);
+        lua_replace(L, 1);
+        labels = lcnn_check_tensor(L, 1);
+    }
+    int64_t classes = given > 0 ? given : count_classes(L, labels);
+    cnn_status status = cnn_one_hot(&out, labels, classes);
+    if (status != CNN_OK) lcnn_error(L, cnn_fail_in(status, "to_categorical"));
+    lcnn_push_tensor(L, out);
+    return 1;
+}
+
+/* ---- two parts ----------------------------------------------------------------------------------------- */
+
+enum { ARRAYS = 1, TEST_SIZE, TRAIN_SIZE, RANDOM_STATE, SHUFFLE, STRATIFY, FIRST_ARRAY };
+
+/* Puts the arrays on the stack from FIRST_ARRAY on; the number of samples goes to *samples. */
+static int unpack_arrays(lua_State *L, int64_t *samples) {
+    if (lua_type(L, ARRAYS) != LUA_TTABLE || lua_rawlen(L, ARRAYS) == 0)
+        lcnn_fail(L, "train_test_split: expected tensors, as in train_test_split{x, y, test_size = 0.2}");
+    int count = (int)lua_rawlen(L, ARRAYS);
+    luaL_checkstack(L, 3 * count + 10, "train_test_split");
+    for (int i = 0; i < count; i++) {
+        lua_rawgeti(L, ARRAYS, i + 1);
+        const cnn_tensor *array = lcnn_to_tensor(L, FIRST_ARRAY + i);
+        if (array->rank < 1) lcnn_fail(L, "train_test_split: argument %d has no axis to split", i + 1);
+        if (i == 0) *samples = array->shape[0];
+        if (array->shape[0] != *samples)
+            lcnn_fail(L, "train_test_split: argument %d has %I samples, but the first has %I", i + 1,
+                      (LUAI_UACINT)array->shape[0], (LUAI_UACINT)*samples);
+    }
+    return count;
+}
+
+/* A part's size from a fraction or a number of samples; -1 if not given. */
+static int64_t part_size(lua_State *L, int arg, const char *name, int64_t samples) {
+    if (lua_isnil(L, arg)) return -1;
+    double value = lua_type(L, arg) == LUA_TNUMBER ? lua_tonumber(L, arg) : 0;
+    double share = value * (double)samples;
+    if (value > 0 && value < 1) return (int64_t)(arg == TEST_SIZE ? ceil(share) : floor(share));
+    if (value >= 1 && value <= INT32_MAX && value == floor(value)) return (int64_t)value;
+    return lcnn_fail(
+        L, "train_test_split: '%s' must be a fraction between 0 and 1 or a number of samples, got %s", name,
+        luaL_tolstring(L, arg, NULL));
+}
+
+static void part_sizes(lua_State *L, cnn_split_options *options) {
+    int64_t test = part_size(L, TEST_SIZE, "test_size", options->count);
+    int64_t train = part_size(L, TRAIN_SIZE, "train_size", options->count);
+    if (test < 0 && train < 0) test = (int64_t)ceil(0.25 * (double)options->count);
+    options->test = test < 0 ? options->count - train : test;
+    options->train = train < 0 ? options->count - test : train;
+}
+
+static cnn_random generator(lua_State *L) {
+    if (lua_isnil(L, RANDOM_STATE)) return cnn_random_split(cnn_default_random());
+    int whole;
+    lua_Integer seed = lua_tointegerx(L, RANDOM_STATE, &whole);
+    if (!whole || seed < 0)
+        lcnn_fail(L, "train_test_split: 'random_state' must be an integer of at least 0, got %s",
+                  luaL_tolstring(L, RANDOM_STATE, NULL));
+    cnn_random seeded = {.key = (uint64_t)seed};
+    return cnn_random_split(&seeded);
+}
+
+static bool boolean(lua_State *L, int arg, const char *name, bool fallback) {
+    if (lua_isnil(L, arg)) return fallback;
+    if (!lua_isboolean(L, arg))
+        lcnn_fail(L, "train_test_split: '%s' must be true or false, got %s", name,
+                  luaL_tolstring(L, arg, NULL));
+    return lua_toboolean(L, arg);
+}
+
+/* Pushes positions [from, to) of those at index. */
+static int push_positions(lua_State *L, int index, int64_t from, int64_t to) {
+    cnn_tensor *part;
+    lcnn_check(L, cnn_view(&part, lcnn_check_tensor(L, index), from, to));
+    lcnn_push_tensor(L, part);
+    return lua_gettop(L);
+}
+
+static void push_rows(lua_State *L, int array, int positions) {
+    cnn_tensor *rows;
+    lcnn_check(L, cnn_gather(&rows, lcnn_check_tensor(L, array), lcnn_check_tensor(L, positions), 0));
+    lcnn_push_tensor(L, rows);
+}
+
+/*** Splits tensors in two parts along their first axis, as scikit-learn does:
+`x_train, x_test, y_train, y_test = cnn.utils.train_test_split{x, y, test_size = 0.2, random_state = 777}`.
+@function utils.train_test_split
+@param ... tensors with equally many samples
+@number[opt=0.25] test_size a fraction, rounded up, or a number of samples
+@number[opt] train_size a fraction, rounded down, or a number of samples; what test_size leaves
+@int[opt] random_state the same number always gives the same parts; default: from the default generator
+@bool[opt=true] shuffle
+@param[opt] stratify labels (or rows) whose classes are to be in both parts in the same proportions
+@treturn tensor... the two parts of each tensor in turn */
+static int train_test_split(lua_State *L) {
+    lcnn_args(L, 1, "train_test_split",
+              (const char *const[]){"*arrays", "test_size", "train_size", "random_state", "shuffle",
+                                    "stratify", NULL});
+    cnn_split_options options = {.count = 0};
+    int count = unpack_arrays(L, &options.count);
+    part_sizes(L, &options);
+    options.shuffle = boolean(L, SHUFFLE, "shuffle", true);
+    cnn_random random = generator(L);
+    options.random = &random;
+    if (!lua_isnil(L, STRATIFY)) options.classes = lcnn_to_tensor(L, STRATIFY);
+    cnn_tensor *both;
+    lcnn_check(L, cnn_split(&both, &options));
+    lcnn_push_tensor(L, both);
+    int positions = lua_gettop(L);
+    int train = push_positions(L, positions, 0, options.train);
+    int test = push_positions(L, positions, options.train, options.train + options.test);
+    for (int i = 0; i < count; i++) {
+        push_rows(L, FIRST_ARRAY + i, train);
+        push_rows(L, FIRST_ARRAY + i, test);
+    }
+    return 2 * count;
+}
+
+/* ---- for the loaders in Lua ---------------------------------------------------------------------------- */
+
+/* system.crc32(tensor): of its elements' bytes, as zlib computes it. */
+static int crc32_of(lua_State *L) {
+    const cnn_tensor *tensor = lcnn_check_tensor(L, 1);
+    lua_pushinteger(L, (lua_Integer)crc32_z(crc32_z(0, NULL, 0), tensor->data, cnn_tensor_bytes(tensor)));
+    return 1;
+}
+
+/* system.fail(message): raises it as if the caller of the module had. */
+static int fail(lua_State *L) {
+    return lcnn_fail(L, "%s", luaL_checkstring(L, 1));
+}
+
+/* system.path(who, …): the argument 'path' of …, by position or name; nil if there is none. */
+static int path_argument(lua_State *L) {
+    const char *who = luaL_checkstring(L, 1);
+    lcnn_args(L, 2, who, (const char *const[]){"path", NULL});
+    if (!lua_isnil(L, 2) && lua_type(L, 2) != LUA_TSTRING)
+        lcnn_fail(L, "%s: 'path' must be the name of a folder, got %s", who, luaL_tolstring(L, 2, NULL));
+    return 1;
+}
+
+/* Where this code was loaded from: the module cnn.so or the program. */
+static bool own_file(char path[PATH_MAX]) {
+    Dl_info info;
+    if (dladdr((void *)own_file, &info) && info.dli_fname) {
+        size_t length = strlen(info.dli_fname);
+        if (length > 3 && strcmp(info.dli_fname + length - 3, ".so") == 0)
+            return realpath(info.dli_fname, path);
+    }
+    return realpath("/proc/self/exe", path);
+}
+
+/* system.source_tree(): the folder this was built in, if it runs from TREE/build/FLAVOUR/; else nil. */
+static int source_tree(lua_State *L) {
+    char path[PATH_MAX];
+    if (!own_file(path)) return 0;
+    char *cut[3];
+    for (int i = 0; i < 3; i++) {
+        cut[i] = strrchr(path, '/');
+        if (!cut[i]) return 0;
+        *cut[i] = '\0';
+    }
+    if (strcmp(cut[2] + 1, "build") != 0) return 0;
+    const char *witness = lua_pushfstring(L, "%s/datasets/mnist.lua", path);
+    if (access(witness, F_OK) != 0) return 0;
+    lua_pushstring(L, path);
+    return 1;
+}
+
+static const luaL_Reg dataset_functions[] = {{"load_idx", load_idx}, {"save_idx", save_idx}, {NULL, NULL}};
+
+static const luaL_Reg utils_functions[] = {
+    {"to_categorical", to_categorical}, {"train_test_split", train_test_split}, {NULL, NULL}};
+
+static const luaL_Reg system_functions[] = {
+    {"crc32", crc32_of}, {"fail", fail}, {"path", path_argument}, {"source_tree", source_tree}, {NULL, NULL}};
+
+int lcnn_open_data(lua_State *L) {
+    luaL_getsubtable(L, 1, "utils");
+    luaL_setfuncs(L, utils_functions, 0);
+    luaL_getsubtable(L, 1, "datasets");
+    luaL_setfuncs(L, dataset_functions, 0);
+    luaL_newlib(L, system_functions);
+    lua_setfield(L, -2, "system");
+    return 0;
+}

@@ -1,0 +1,387 @@
+/* Layers in Lua: one constructor a class, cnn.layers.NAME{…}; and the specs of optimizers, losses and the like, which
+ * are a class's name with a checked config until something is made from them. */
+#include "lua_cnn.h"
+#include "lua_layer.h"
+#include "layers/initializer.h"
+#include "ops/op.h"
+#include "train/metric.h"
+#include "train/optimizer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- specs --------------------------------------------------------------------------------------------- */
+
+#define SPEC "cnn.spec"
+
+/* A spec is a table {class_name = …, config = {…}}; __json lets it stand in any config. */
+static int spec_json(lua_State *L) {
+    lua_createtable(L, 0, 2);
+    lua_getfield(L, 1, "class_name");
+    lua_setfield(L, -2, "class_name");
+    lua_getfield(L, 1, "config");
+    lua_setfield(L, -2, "config");
+    return 1;
+}
+
+/* optimizer.learning_rate is optimizer.config.learning_rate */
+static int spec_index(lua_State *L) {
+    lua_pushliteral(L, "config");
+    lua_rawget(L, 1);
+    lua_pushvalue(L, 2);
+    lua_rawget(L, -2);
+    return 1;
+}
+
+/*** Checks the arguments of a class and keeps them, with the defaults filled in. */
+static int new_spec(lua_State *L) {
+    const cnn_class *class = lua_touserdata(L, lua_upvalueindex(1));
+    cJSON *config = lcnn_args_class(L, 1, class);
+    void *object;
+    lcnn_check(L, cnn_object_new(&object, class, config));
+    cJSON_Delete(config = lcnn_json_take(L, -1));
+    config = cnn_object_config(object);
+    cnn_object_free(object);
+    if (!config) lcnn_fail(L, "out of memory");
+    lcnn_own_json(L, config);
+    lua_createtable(L, 0, 2);
+    lua_pushstring(L, class->name);
+    lua_setfield(L, -2, "class_name");
+    lcnn_push_json(L, config);
+    lua_setfield(L, -2, "config");
+    luaL_setmetatable(L, SPEC);
+    return 1;
+}
+
+/* A function a class into a new table cnn[name]. */
+static void add_classes(lua_State *L, int cnn, const char *name, const cnn_class *const *classes, lua_CFunction make) {
+    luaL_getsubtable(L, cnn, name);
+    for (; *classes; classes++) {
+        lua_pushlightuserdata(L, (void *)*classes);
+        lua_pushcclosure(L, make, 1);
+        lua_setfield(L, -2, (*classes)->name);
+    }
+    lua_pop(L, 1);
+}
+
+/* ---- layers on the stack --------------------------------------------------------------------------------- */
+
+cnn_layer **lcnn_new_layer(lua_State *L, const char *kind) {
+    cnn_layer **box = lua_newuserdatauv(L, sizeof *box, 1);
+    *box = NULL;
+    luaL_setmetatable(L, kind);
+    return box;
+}
+
+void lcnn_push_layer(lua_State *L, cnn_layer *layer) {
+    bool model = layer->class == &cnn_sequential_class.class || layer->class == &cnn_functional_class.class;
+    *lcnn_new_layer(L, model ? LCNN_MODEL : LCNN_LAYER) = cnn_layer_retain(layer);
+}
+
+cnn_layer *lcnn_test_layer(lua_State *L, int index) {
+    cnn_layer **box = luaL_testudata(L, index, LCNN_LAYER);
+    if (!box) box = luaL_testudata(L, index, LCNN_MODEL);
+    return box ? *box : NULL;
+}
+
+cnn_layer *lcnn_check_layer(lua_State *L, int index) {
+    cnn_layer *layer = lcnn_test_layer(L, index);
+    if (!layer) luaL_typeerror(L, index, "layer");
+    return layer;
+}
+
+int lcnn_layer_gc(lua_State *L) {
+    cnn_layer **box = lua_touserdata(L, 1);
+    cnn_layer_release(*box);
+    *box = NULL;
+    return 0;
+}
+
+int lcnn_layer_eq(lua_State *L) {
+    cnn_layer *a = lcnn_test_layer(L, 1), *b = lcnn_test_layer(L, 2);
+    lua_pushboolean(L, a && a == b);
+    return 1;
+}
+
+/* Arguments after the first may be plain; layers.Dropout(0.5) and layers.Dropout{0.5} are the same. */
+static int new_layer(lua_State *L) {
+    const cnn_class *class = lua_touserdata(L, lua_upvalueindex(1));
+    cJSON *config = lcnn_args_class(L, 1, class);
+    lcnn_check(L, cnn_layer_create(lcnn_new_layer(L, LCNN_LAYER), class, config));
+    return 1;
+}
+
+/*** A symbolic tensor through which data enters a model: Input{28, 28, 1} or Input{shape = {28, 28, 1}}.
+@function Input
+@tparam table shape sizes of one sample
+@string[opt] dtype
+@string[opt] name */
+static int new_input(lua_State *L) {
+    static const char *const names[] = {"*shape", "dtype", "name", "batch_size", NULL};
+    lcnn_args(L, 1, "Input", names);
+    int64_t shape[CNN_MAX_RANK];
+    if (lua_isnil(L, 1)) lcnn_fail(L, "Input: 'shape' (the sizes of one sample) is missing");
+    int rank = lcnn_check_shape(L, 1, "Input", shape);
+    cnn_dtype dtype = lcnn_opt_dtype(L, 2, "Input", CNN_FLOAT32);
+    cnn_tensor *tensor = NULL;
+    cnn_status status = cnn_input(&tensor, rank, shape, dtype, luaL_optstring(L, 3, NULL));
+    return lcnn_push_result(L, status, &tensor);
+}
+
+/* ---- calling ----------------------------------------------------------------------------------------------- */
+
+/* Fetches the tensors of the list at index, or the one there; they stay anchored on the stack. */
+int lcnn_tensor_list(lua_State *L, int index, cnn_tensor **list, int most, const char *who) {
+    if (lua_type(L, index) != LUA_TTABLE) {
+        list[0] = lcnn_to_tensor(L, index);
+        return 1;
+    }
+    lua_rawgeti(L, index, 1);
+    bool tensors = lcnn_test_tensor(L, -1) != NULL;
+    lua_pop(L, 1);
+    if (!tensors) {
+        list[0] = lcnn_to_tensor(L, index);
+        return 1;
+    }
+    int count = (int)lua_rawlen(L, index);
+    if (count > most) lcnn_fail(L, "%s: at most %d tensors, got %d", who, most, count);
+    luaL_checkstack(L, count, "tensors");
+    for (int i = 0; i < count; i++) {
+        lua_rawgeti(L, index, i + 1);
+        list[i] = lcnn_check_tensor(L, -1);
+    }
+    return count;
+}
+
+/*** Applies a layer: layer(x), layer({x1, x2}), layer(x, {training = true}). */
+int lcnn_layer_call(lua_State *L) {
+    enum { MOST = 64 };
+    cnn_layer *layer = lcnn_check_layer(L, 1);
+    bool training = false;
+    if (lua_type(L, 3) == LUA_TTABLE) {
+        lua_getfield(L, 3, "training");
+        training = lua_toboolean(L, -1);
+    }
+    lua_settop(L, 2);
+    cnn_tensor *inputs[MOST], *result = NULL;
+    int count = lcnn_tensor_list(L, 2, inputs, MOST, layer->name);
+    for (int i = 0; i < count; i++) cnn_tensor_retain(inputs[i]);
+    cnn_status status = cnn_layer_call(&result, layer, inputs, count, training);
+    for (int i = 0; i < count; i++) cnn_tensor_release(inputs[i]);
+    return lcnn_push_result(L, status, &result);
+}
+
+/* ---- methods ------------------------------------------------------------------------------------------------ */
+
+/*** The layer's arguments, as Keras saves them.
+@function layer:get_config
+@treturn table */
+static int get_config(lua_State *L) {
+    cJSON *json = cnn_layer_config_json(lcnn_check_layer(L, 1));
+    if (!json) lcnn_fail(L, "out of memory");
+    lcnn_own_json(L, json);
+    lcnn_push_json(L, json);
+    return 1;
+}
+
+/*** Copies of all weights, in the order of set_weights.
+@function layer:get_weights
+@treturn {tensor,...} */
+static int get_weights(lua_State *L) {
+    cnn_layer *layer = lcnn_check_layer(L, 1);
+    lua_createtable(L, layer->variable_count, 0);
+    for (int i = 0; i < layer->variable_count; i++) {
+        cnn_tensor *copy;
+        lcnn_check(L, cnn_copy(&copy, layer->variables[i]->value));
+        lcnn_push_tensor(L, copy);
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
+static void set_weight(lua_State *L, cnn_layer *layer, int i, bool assign) {
+    cnn_tensor *value = layer->variables[i]->value;
+    lua_rawgeti(L, 2, i + 1);
+    cnn_tensor *given = lcnn_to_tensor(L, lua_gettop(L));
+    if (!given->data || !cnn_same_shape(given, value)) {
+        lcnn_push_shape(L, value->rank, value->shape);
+        lcnn_fail(L, "set_weights: weight %d ('%s' of '%s') has another shape", i + 1, layer->variables[i]->name,
+                  layer->name);
+    }
+    if (assign) {
+        cnn_tensor *cast = NULL;
+        lcnn_check(L, cnn_cast(&cast, given, CNN_FLOAT32));
+        memcpy(value->data, cast->data, cnn_tensor_bytes(value));
+        cnn_tensor_release(cast);
+    }
+    lua_settop(L, 2);
+}
+
+/*** Sets all weights; all are checked before the first is changed.
+@function layer:set_weights
+@tparam {tensor,...} weights tensors or nested tables, shaped as get_weights gives them */
+static int set_weights(lua_State *L) {
+    cnn_layer *layer = lcnn_check_layer(L, 1);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_settop(L, 2);
+    int count = (int)lua_rawlen(L, 2);
+    if (count != layer->variable_count)
+        lcnn_fail(L, "set_weights: '%s' has %d weights, got %d", layer->name, layer->variable_count, count);
+    for (int i = 0; i < count; i++) set_weight(L, layer, i, false);
+    for (int i = 0; i < count; i++) set_weight(L, layer, i, true);
+    return 0;
+}
+
+/*** The number of weights' elements.
+@function layer:count_params
+@treturn int */
+static int count_params(lua_State *L) {
+    const cnn_layer *layer = lcnn_check_layer(L, 1);
+    int64_t count = 0;
+    for (int i = 0; i < layer->variable_count; i++) count += layer->variables[i]->value->size;
+    lua_pushinteger(L, count);
+    return 1;
+}
+
+/*** Creates the weights for inputs of a shape; calling the layer does so too.
+@function layer:build
+@tparam table shape with the batch first, which is ignored (cnn.null or any number) */
+static int build(lua_State *L) {
+    cnn_layer *layer = lcnn_check_layer(L, 1);
+    int64_t shape[CNN_MAX_RANK];
+    luaL_checktype(L, 2, LUA_TTABLE);
+    int rank = (int)lua_rawlen(L, 2);
+    if (rank < 1 || rank > CNN_MAX_RANK) lcnn_fail(L, "build: expected a shape of 1 to %d sizes", CNN_MAX_RANK);
+    shape[0] = 1;
+    for (int i = 1; i < rank; i++) {
+        lua_rawgeti(L, 2, i + 1);
+        shape[i] = luaL_checkinteger(L, -1);
+        lua_pop(L, 1);
+    }
+    bool model = luaL_testudata(L, 1, LCNN_MODEL);
+    lcnn_check(L, model ? cnn_model_build((cnn_model *)layer, rank, shape) : cnn_layer_build(layer, rank, shape));
+    return 0;
+}
+
+/* Values of the layer's variables that are live: changing them changes the layer. */
+static int push_weights(lua_State *L, const cnn_layer *layer, bool trainable, bool others) {
+    lua_newtable(L);
+    for (int i = 0, n = 0; i < layer->variable_count; i++) {
+        cnn_tensor *value = layer->variables[i]->value;
+        if (!(value->trainable ? trainable : others)) continue;
+        lcnn_push_tensor(L, cnn_tensor_retain(value));
+        lua_rawseti(L, -2, ++n);
+    }
+    return 1;
+}
+
+const char *const lcnn_layer_fields[] = {"name", "class_name", "trainable", "built", "weights", "trainable_weights",
+                                         "non_trainable_weights", "kernel", "bias", NULL};
+
+/* A field that all layers have; false if it is none of them. */
+bool lcnn_layer_field(lua_State *L, cnn_layer *layer, const char *name) {
+    int field = 0;
+    while (lcnn_layer_fields[field] && strcmp(lcnn_layer_fields[field], name) != 0) field++;
+    switch (field) {
+    case 0: lua_pushstring(L, layer->name); return true;
+    case 1: lua_pushstring(L, layer->class->name); return true;
+    case 2: lua_pushboolean(L, layer->trainable); return true;
+    case 3: lua_pushboolean(L, layer->built); return true;
+    case 4: return push_weights(L, layer, true, true);
+    case 5: return push_weights(L, layer, true, false);
+    case 6: return push_weights(L, layer, false, true);
+    }
+    for (int i = 0; i < layer->variable_count; i++) {
+        if (strcmp(layer->variables[i]->name, name) != 0) continue;
+        lcnn_push_tensor(L, cnn_tensor_retain(layer->variables[i]->value));
+        return true;
+    }
+    if (lcnn_layer_fields[field]) {
+        lua_pushnil(L); /* a kernel or bias not yet built, or not used */
+        return true;
+    }
+    return false;
+}
+
+static const luaL_Reg methods[] = {{"get_config", get_config}, {"get_weights", get_weights},
+                                   {"set_weights", set_weights}, {"count_params", count_params},
+                                   {"build", build}, {NULL, NULL}};
+
+/* Methods, then fields, then the config's arguments. */
+static int layer_index(lua_State *L) {
+    cnn_layer *layer = lcnn_check_layer(L, 1);
+    const char *name = luaL_checkstring(L, 2);
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
+    if (lcnn_layer_field(L, layer, name)) return 1;
+    cJSON *json = cnn_layer_config_json(layer);
+    if (!json) lcnn_fail(L, "out of memory");
+    lcnn_own_json(L, json);
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
+    if (!item) lcnn_unknown(L, layer->name, "there is no field", name, lua_upvalueindex(1));
+    lcnn_push_json(L, item);
+    return 1;
+}
+
+int lcnn_layer_newindex(lua_State *L) {
+    cnn_layer *layer = lcnn_check_layer(L, 1);
+    const char *name = luaL_checkstring(L, 2);
+    if (strcmp(name, "trainable") != 0) lcnn_fail(L, "%s: '%s' cannot be set", layer->name, name);
+    if (lua_type(L, 3) != LUA_TBOOLEAN) lcnn_fail(L, "%s: 'trainable' must be true or false", layer->name);
+    cnn_layer_set_trainable(layer, lua_toboolean(L, 3));
+    return 0;
+}
+
+static int layer_tostring(lua_State *L) {
+    const cnn_layer *layer = lcnn_check_layer(L, 1);
+    lua_pushfstring(L, "<%s '%s'%s>", layer->class->name, layer->name, layer->built ? "" : ", not built");
+    return 1;
+}
+
+void lcnn_add_layer_methods(lua_State *L) {
+    luaL_setfuncs(L, methods, 0);
+}
+
+static const luaL_Reg metamethods[] = {{"__gc", lcnn_layer_gc}, {"__eq", lcnn_layer_eq}, {"__call", lcnn_layer_call},
+                                       {"__newindex", lcnn_layer_newindex}, {"__tostring", layer_tostring},
+                                       {NULL, NULL}};
+
+static int clear_session(lua_State *L) {
+    (void)L;
+    cnn_clear_session();
+    return 0;
+}
+
+int lcnn_open_layer(lua_State *L) {
+    luaL_newmetatable(L, SPEC);
+    lua_pushcfunction(L, spec_json);
+    lua_setfield(L, -2, "__json");
+    lua_pushcfunction(L, spec_index);
+    lua_setfield(L, -2, "__index");
+
+    luaL_newmetatable(L, LCNN_LAYER);
+    luaL_setfuncs(L, metamethods, 0);
+    luaL_newlib(L, methods);
+    lua_pushcclosure(L, layer_index, 1);
+    lua_setfield(L, -2, "__index");
+
+    add_classes(L, 1, "layers", cnn_layer_classes, new_layer);
+    add_classes(L, 1, "initializers", cnn_initializers, new_spec);
+    add_classes(L, 1, "regularizers", cnn_regularizers, new_spec);
+    add_classes(L, 1, "optimizers", cnn_optimizers, new_spec);
+    lua_getfield(L, 1, "optimizers");
+    add_classes(L, lua_gettop(L), "schedules", cnn_schedules, new_spec);
+    lua_pop(L, 1);
+    add_classes(L, 1, "losses", (const cnn_class *const *)cnn_losses, new_spec);
+    add_classes(L, 1, "metrics", cnn_metrics, new_spec);
+
+    lua_getfield(L, 1, "layers");
+    lua_pushcfunction(L, new_input);
+    lua_setfield(L, -2, "Input");
+    lua_pushcfunction(L, new_input);
+    lua_setfield(L, 1, "Input");
+    luaL_getsubtable(L, 1, "backend");
+    lua_pushcfunction(L, clear_session);
+    lua_setfield(L, -2, "clear_session");
+    return 0;
+}

@@ -1,0 +1,30 @@
+/* Layers and models on the Lua stack, for the binding files that deal with them. */
+#ifndef LUA_LAYER_H
+#define LUA_LAYER_H
+
+#include "lua_cnn.h"
+#include "model/model.h"
+
+#define LCNN_LAYER "layer"
+#define LCNN_MODEL "model"
+
+/* Pushes an empty LCNN_LAYER or LCNN_MODEL to be filled with a layer that it will own. */
+cnn_layer **lcnn_new_layer(lua_State *L, const char *kind);
+/* Retains the layer; a model becomes a model. */
+void lcnn_push_layer(lua_State *L, cnn_layer *layer);
+cnn_layer *lcnn_test_layer(lua_State *L, int index); /* NULL if there is something else */
+cnn_layer *lcnn_check_layer(lua_State *L, int index);
+
+/* What models have in common with other layers. */
+int lcnn_layer_gc(lua_State *L);
+int lcnn_layer_eq(lua_State *L);
+int lcnn_layer_call(lua_State *L);
+int lcnn_layer_newindex(lua_State *L);
+bool lcnn_layer_field(lua_State *L, cnn_layer *layer, const char *name);
+extern const char *const lcnn_layer_fields[];
+void lcnn_add_layer_methods(lua_State *L); /* into the table on the top */
+
+/* The tensors of a list, or the one at index, borrowed and anchored on the stack; returns how many. */
+int lcnn_tensor_list(lua_State *L, int index, cnn_tensor **list, int most, const char *who);
+
+#endif

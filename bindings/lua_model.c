@@ -1,0 +1,558 @@
+/* Models in Lua: Sequential and Model, compile, fit, evaluate, predict. */
+#include "lua_callback.h"
+#include "lua_cnn.h"
+#include "lua_layer.h"
+#include "train/trainer.h"
+
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_TENSORS = 64 };
+
+static cnn_model *check_model(lua_State *L, int index) {
+    cnn_layer **box = luaL_checkudata(L, index, LCNN_MODEL);
+    return (cnn_model *)*box;
+}
+
+/* ---- making -------------------------------------------------------------------------------------------------- */
+
+/* A layer, a model, or the symbolic tensor of an Input. */
+static void add_item(lua_State *L, cnn_model *model, int index) {
+    cnn_layer *layer = lcnn_test_layer(L, index);
+    const cnn_tensor *tensor = layer ? NULL : lcnn_test_tensor(L, index);
+    if (tensor && cnn_call_of(tensor)) layer = cnn_call_of(tensor)->layer;
+    if (!layer)
+        lcnn_fail(L, "Sequential: expected layers, got %s", luaL_tolstring(L, index, NULL));
+    lcnn_check(L, cnn_model_add(model, layer));
+}
+
+/*** A model of layers one after the other.
+@function Sequential
+@tparam[opt] {layer,...} layers
+@string[opt] name */
+static int new_sequential(lua_State *L) {
+    lcnn_args(L, 1, "Sequential", (const char *const[]){"*layers", "name", NULL});
+    cnn_model *model = NULL;
+    cnn_layer **box = lcnn_new_layer(L, LCNN_MODEL);
+    lcnn_check(L, cnn_sequential_new(&model, luaL_optstring(L, 2, NULL)));
+    *box = &model->layer;
+    int count = lua_type(L, 1) == LUA_TTABLE ? (int)lua_rawlen(L, 1) : 0;
+    for (int i = 0; i < count; i++) {
+        lua_rawgeti(L, 1, i + 1);
+        add_item(L, model, lua_gettop(L));
+        lua_pop(L, 1);
+    }
+    return 1;
+}
+
+/*** A model from inputs to outputs, wired by calling layers.
+@function Model
+@param inputs a symbolic tensor or a list of them
+@param outputs likewise
+@string[opt] name */
+static int new_model(lua_State *L) {
+    lcnn_args(L, 1, "Model", (const char *const[]){"inputs", "outputs", "name", NULL});
+    if (lua_isnil(L, 1) || lua_isnil(L, 2)) lcnn_fail(L, "Model: 'inputs' and 'outputs' must be given");
+    cnn_tensor *inputs[MAX_TENSORS], *outputs[MAX_TENSORS];
+    cnn_layer **box = lcnn_new_layer(L, LCNN_MODEL);
+    int made = lua_gettop(L);
+    int n_inputs = lcnn_tensor_list(L, 1, inputs, MAX_TENSORS, "Model");
+    int n_outputs = lcnn_tensor_list(L, 2, outputs, MAX_TENSORS, "Model");
+    cnn_model *model;
+    lcnn_check(L, cnn_functional_new(&model, luaL_optstring(L, 3, NULL), inputs, n_inputs, outputs, n_outputs));
+    *box = &model->layer;
+    lua_settop(L, made);
+    return 1;
+}
+
+/*** Appends a layer to a Sequential model.
+@function model:add
+@param layer */
+static int add(lua_State *L) {
+    add_item(L, check_model(L, 1), 2);
+    return 0;
+}
+
+/*** Removes the last layer of a Sequential model.
+@function model:pop */
+static int pop(lua_State *L) {
+    lcnn_check(L, cnn_model_pop(check_model(L, 1)));
+    return 0;
+}
+
+/*** Prints the table of layers, output shapes and parameter counts.
+@function model:summary
+@int[opt] line_length
+@tparam[opt] function print_fn called with each line instead of printing it */
+static int summary(lua_State *L) {
+    const cnn_model *model = check_model(L, 1);
+    lcnn_args(L, 2, "summary", (const char *const[]){"line_length", "print_fn", NULL});
+    char *text;
+    lcnn_check(L, cnn_model_summary(&text, model, (int)luaL_optinteger(L, 2, 0)));
+    lcnn_push_text(L, text);
+    if (lua_isnil(L, 3)) {
+        lua_getglobal(L, "io");
+        lua_getfield(L, -1, "write");
+        lua_pushvalue(L, -3);
+        lua_call(L, 1, 0);
+        return 0;
+    }
+    for (const char *line = lua_tostring(L, -1); *line;) {
+        size_t length = strcspn(line, "\n");
+        lua_pushvalue(L, 3);
+        lua_pushlstring(L, line, length);
+        lua_call(L, 1, 0);
+        line += length + (line[length] == '\n');
+    }
+    return 0;
+}
+
+/*** The layer of a name or a position.
+@function model:get_layer
+@param name a name, or a position counted from 1 */
+static int get_layer(lua_State *L) {
+    const cnn_model *model = check_model(L, 1);
+    cnn_layer *layer = NULL;
+    if (lua_type(L, 2) == LUA_TNUMBER) {
+        lua_Integer position = luaL_checkinteger(L, 2);
+        if (position >= 1 && position <= model->layer_count) layer = cnn_model_layer(model, (int)position - 1);
+        if (!layer) lcnn_fail(L, "get_layer: there is no layer %I; the model has %d", (LUAI_UACINT)position, model->layer_count);
+    } else {
+        lcnn_check(L, cnn_model_get_layer(&layer, model, luaL_checkstring(L, 2)));
+    }
+    lcnn_push_layer(L, layer);
+    return 1;
+}
+
+/* ---- compile ---------------------------------------------------------------------------------------------------- */
+
+/*** Sets what fit needs.
+@function model:compile
+@param[opt="rmsprop"] optimizer a name or cnn.optimizers.NAME{…}
+@param loss a name or cnn.losses.NAME{…}
+@tparam[opt] table metrics names or cnn.metrics.NAME{…} */
+static int compile(lua_State *L) {
+    cnn_model *model = check_model(L, 1);
+    lcnn_args_json(L, 2, "compile", (const char *const[]){"optimizer", "loss", "metrics", NULL});
+    lcnn_check(L, cnn_model_compile(model, lcnn_json_text(L)));
+    return 0;
+}
+
+/* ---- arguments of the loops ---------------------------------------------------------------------------------------- */
+
+/* Arguments of fit, evaluate and predict, by position on the stack from 2 on. */
+static const char *const fit_names[] = {"x", "y", "batch_size", "epochs", "verbose", "callbacks", "validation_split",
+                                        "validation_data", "shuffle", "class_weight", "sample_weight", "initial_epoch",
+                                        "steps_per_epoch", "validation_steps", "validation_freq", NULL};
+static const char *const evaluate_names[] = {"x", "y", "batch_size", "verbose", "sample_weight", "steps", "callbacks",
+                                             "return_dict", NULL};
+static const char *const predict_names[] = {"x", "batch_size", "verbose", "callbacks", NULL};
+
+/* The stack index of an argument. */
+static int place(const char *const *names, const char *name) {
+    int i = 0;
+    while (strcmp(names[i], name) != 0) i++;
+    return i + 2;
+}
+
+static cnn_tensor *data_argument(lua_State *L, int index) {
+    return lua_isnil(L, index) ? NULL : lcnn_to_tensor(L, index);
+}
+
+static int count_argument(lua_State *L, const char *who, const char *const *names, const char *name, int low) {
+    int index = place(names, name), whole;
+    if (lua_isnil(L, index)) return 0;
+    lua_Integer value = lua_tointegerx(L, index, &whole);
+    if (!whole || value < low || value > INT32_MAX)
+        lcnn_fail(L, "%s: '%s' must be an integer of at least %d, got %s", who, name, low,
+                  luaL_tolstring(L, index, NULL));
+    return (int)value;
+}
+
+static int verbose_argument(lua_State *L, const char *who, int index) {
+    if (lua_isnil(L, index)) return 1;
+    if (lua_type(L, index) == LUA_TBOOLEAN) return lua_toboolean(L, index);
+    if (lua_type(L, index) == LUA_TSTRING && strcmp(lua_tostring(L, index), "auto") == 0) return 1;
+    int whole;
+    lua_Integer value = lua_tointegerx(L, index, &whole);
+    if (!whole || value < 0 || value > 2)
+        lcnn_fail(L, "%s: 'verbose' must be 0, 1, 2 or \"auto\", got %s", who, luaL_tolstring(L, index, NULL));
+    return (int)value;
+}
+
+/* {[0] = 1, [1] = 2.5}: labels are data, so they count from 0. Anchored on the stack. */
+static void class_weights(lua_State *L, int index, cnn_fit_options *o) {
+    if (lua_isnil(L, index)) return;
+    luaL_checktype(L, index, LUA_TTABLE);
+    lua_Integer last = -1;
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+        int whole = 0;
+        lua_Integer label = lua_type(L, -2) == LUA_TNUMBER ? lua_tointegerx(L, -2, &whole) : 0;
+        if (!whole || label < 0 || label > 1000000 || lua_type(L, -1) != LUA_TNUMBER)
+            lcnn_fail(L, "fit: 'class_weight' must give numbers by label, as in {[0] = 1, [1] = 2.5}");
+        if (label > last) last = label;
+    }
+    float *weights = lua_newuserdatauv(L, (size_t)(last + 1) * sizeof *weights, 0);
+    for (lua_Integer i = 0; i <= last; i++) {
+        lua_rawgeti(L, index, i);
+        weights[i] = lua_isnil(L, -1) ? 1 : (float)lua_tonumber(L, -1);
+        lua_pop(L, 1);
+    }
+    o->class_weight = weights;
+    o->class_weight_count = (int)last + 1;
+}
+
+/* {x, y} or {x, y, sample_weight}; the tensors stay anchored on the stack. */
+static void validation_data(lua_State *L, int index, cnn_fit_options *o) {
+    if (lua_isnil(L, index)) return;
+    cnn_tensor *parts[3] = {NULL, NULL, NULL};
+    int count = lua_type(L, index) == LUA_TTABLE ? (int)lua_rawlen(L, index) : 0;
+    if (count < 2 || count > 3) lcnn_fail(L, "fit: 'validation_data' must be {x, y} or {x, y, sample_weight}");
+    for (int i = 0; i < count; i++) {
+        lua_rawgeti(L, index, i + 1);
+        parts[i] = lcnn_to_tensor(L, lua_gettop(L));
+    }
+    o->validation_x = parts[0];
+    o->validation_y = parts[1];
+    o->validation_sample_weight = parts[2];
+}
+
+/* ---- history ---------------------------------------------------------------------------------------------------------- */
+
+static int free_history(lua_State *L) {
+    cnn_history **box = lua_touserdata(L, 1);
+    cnn_history_release(*box);
+    *box = NULL;
+    return 0;
+}
+
+static cnn_history **new_history_box(lua_State *L) {
+    cnn_history **box = lua_newuserdatauv(L, sizeof *box, 0);
+    *box = NULL;
+    if (luaL_newmetatable(L, "cnn.history")) {
+        lua_pushcfunction(L, free_history);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_setmetatable(L, -2);
+    return box;
+}
+
+/* {history = {loss = {…}, …}, epoch = {1, 2, …}} */
+static void push_history(lua_State *L, const cnn_history *h, int first_epoch) {
+    int epochs = h ? cnn_history_epochs(h) : 0, count = h ? cnn_history_count(h) : 0;
+    lua_createtable(L, 0, 2);
+    lua_createtable(L, 0, count);
+    for (int i = 0; i < count; i++) {
+        lua_createtable(L, epochs, 0);
+        for (int e = 0; e < epochs; e++) {
+            lua_pushnumber(L, cnn_history_value(h, i, e));
+            lua_rawseti(L, -2, e + 1);
+        }
+        lua_setfield(L, -2, cnn_history_name(h, i));
+    }
+    lua_setfield(L, -2, "history");
+    lua_createtable(L, epochs, 0);
+    for (int e = 0; e < epochs; e++) {
+        lua_pushinteger(L, first_epoch + e + 1);
+        lua_rawseti(L, -2, e + 1);
+    }
+    lua_setfield(L, -2, "epoch");
+}
+
+/* What belongs to one model's userdata: a table by name, in its user value. */
+static void push_notes(lua_State *L, int model) {
+    if (lua_getiuservalue(L, model, 1) == LUA_TTABLE) return;
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_setiuservalue(L, model, 1);
+}
+
+/* ---- the loops ---------------------------------------------------------------------------------------------------------- */
+
+/*** Trains the model.
+@function model:fit
+@param x samples: a tensor {n, …}
+@param y labels: a tensor {n} or {n, …}
+@int[opt=32] batch_size
+@int[opt=1] epochs
+@param[opt=1] verbose 0 silent, 1 a bar, 2 a line an epoch
+@tparam[opt] table callbacks
+@number[opt=0] validation_split the last part of x, taken before shuffling
+@tparam[opt] table validation_data {x, y}
+@bool[opt=true] shuffle
+@tparam[opt] table class_weight by label: {[0] = 1, [1] = 2}
+@param[opt] sample_weight a tensor {n}
+@int[opt=0] initial_epoch
+@int[opt] steps_per_epoch
+@int[opt] validation_steps
+@int[opt=1] validation_freq
+@treturn table {history = {loss = {…}, …}, epoch = {…}}; also in model.history, of an interrupted run too */
+static int fit(lua_State *L) {
+    cnn_model *model = check_model(L, 1);
+    const char *const *n = fit_names;
+    lcnn_args(L, 2, "fit", n);
+    cnn_fit_options o = {.log = stdout};
+    o.batch_size = count_argument(L, "fit", n, "batch_size", 1);
+    o.epochs = count_argument(L, "fit", n, "epochs", 1);
+    o.initial_epoch = count_argument(L, "fit", n, "initial_epoch", 0);
+    o.steps_per_epoch = count_argument(L, "fit", n, "steps_per_epoch", 1);
+    o.validation_steps = count_argument(L, "fit", n, "validation_steps", 1);
+    o.validation_freq = count_argument(L, "fit", n, "validation_freq", 1);
+    o.verbose = verbose_argument(L, "fit", place(n, "verbose"));
+    o.validation_split = luaL_optnumber(L, place(n, "validation_split"), 0);
+    int shuffle = place(n, "shuffle");
+    o.no_shuffle = !lua_isnil(L, shuffle) && !lua_toboolean(L, shuffle);
+    class_weights(L, place(n, "class_weight"), &o);
+    validation_data(L, place(n, "validation_data"), &o);
+    o.x = data_argument(L, place(n, "x"));
+    o.y = data_argument(L, place(n, "y"));
+    o.sample_weight = data_argument(L, place(n, "sample_weight"));
+    o.callback_count = lcnn_callbacks(L, place(n, "callbacks"), 1, &o.callbacks);
+
+    cnn_history **history = new_history_box(L);
+    cnn_status status = cnn_model_fit(model, &o, history);
+    push_history(L, *history, o.initial_epoch);
+    push_notes(L, 1);
+    lua_pushvalue(L, -2);
+    lua_setfield(L, -2, "history");
+    lua_pop(L, 1);
+    lcnn_check(L, status);
+    return 1;
+}
+
+/* The figures as values, or as a table by name. */
+static int push_figures(lua_State *L, const cnn_model *model, const double *values, bool as_table) {
+    int count = cnn_model_metric_count(model);
+    luaL_checkstack(L, count + 2, "metrics");
+    if (as_table) lua_createtable(L, 0, count);
+    for (int i = 0; i < count; i++) {
+        lua_pushnumber(L, values[i]);
+        if (as_table) lua_setfield(L, -2, cnn_model_metric_name(model, i));
+    }
+    return as_table ? 1 : count;
+}
+
+/*** Loss and metrics over samples.
+@function model:evaluate
+@param x
+@param y
+@int[opt=32] batch_size
+@param[opt=1] verbose
+@param[opt] sample_weight
+@int[opt] steps
+@tparam[opt] table callbacks
+@bool[opt=false] return_dict a table by name instead of values
+@return loss, then each metric */
+static int evaluate(lua_State *L) {
+    cnn_model *model = check_model(L, 1);
+    const char *const *n = evaluate_names;
+    lcnn_args(L, 2, "evaluate", n);
+    cnn_fit_options o = {.log = stdout};
+    o.batch_size = count_argument(L, "evaluate", n, "batch_size", 1);
+    o.validation_steps = count_argument(L, "evaluate", n, "steps", 1);
+    o.verbose = verbose_argument(L, "evaluate", place(n, "verbose"));
+    o.x = data_argument(L, place(n, "x"));
+    o.y = data_argument(L, place(n, "y"));
+    o.sample_weight = data_argument(L, place(n, "sample_weight"));
+    o.callback_count = lcnn_callbacks(L, place(n, "callbacks"), 1, &o.callbacks);
+    double values[1 + CNN_MAX_METRICS];
+    lcnn_check(L, cnn_model_evaluate(model, &o, values, 1 + CNN_MAX_METRICS));
+    return push_figures(L, model, values, lua_toboolean(L, place(n, "return_dict")));
+}
+
+/*** The model's output for samples.
+@function model:predict
+@param x a tensor {n, …}
+@int[opt=32] batch_size
+@param[opt=1] verbose
+@tparam[opt] table callbacks
+@treturn tensor {n, …} */
+static int predict(lua_State *L) {
+    cnn_model *model = check_model(L, 1);
+    const char *const *n = predict_names;
+    lcnn_args(L, 2, "predict", n);
+    cnn_fit_options o = {.log = stdout};
+    o.batch_size = count_argument(L, "predict", n, "batch_size", 1);
+    o.verbose = verbose_argument(L, "predict", place(n, "verbose"));
+    o.x = data_argument(L, place(n, "x"));
+    o.callback_count = lcnn_callbacks(L, place(n, "callbacks"), 1, &o.callbacks);
+    cnn_tensor *result = NULL;
+    cnn_status status = cnn_model_predict(&result, model, &o);
+    return lcnn_push_result(L, status, &result);
+}
+
+/*** One optimizer step on one batch.
+@function model:train_on_batch
+@param x
+@param y
+@param[opt] sample_weight
+@return loss, then each metric, on this batch before the step */
+static int train_on_batch(lua_State *L) {
+    cnn_model *model = check_model(L, 1);
+    lcnn_args(L, 2, "train_on_batch", (const char *const[]){"x", "y", "sample_weight", NULL});
+    cnn_tensor *x = data_argument(L, 2), *y = data_argument(L, 3), *weight = data_argument(L, 4);
+    double values[1 + CNN_MAX_METRICS];
+    lcnn_check(L, cnn_model_train_on_batch(model, x, y, weight, values, 1 + CNN_MAX_METRICS));
+    return push_figures(L, model, values, false);
+}
+
+/* ---- fields ------------------------------------------------------------------------------------------------------------- */
+
+/* The live optimizer of a compiled model; it holds the model. */
+#define OPTIMIZER "cnn.optimizer"
+
+static cnn_optimizer *check_optimizer(lua_State *L) {
+    luaL_checkudata(L, 1, OPTIMIZER);
+    lua_getiuservalue(L, 1, 1);
+    const cnn_model *model = check_model(L, -1);
+    lua_pop(L, 1);
+    return model->trainer->optimizer;
+}
+
+static int optimizer_index(lua_State *L) {
+    const cnn_optimizer *optimizer = check_optimizer(L);
+    const char *name = luaL_checkstring(L, 2);
+    if (strcmp(name, "learning_rate") == 0) {
+        lua_pushnumber(L, cnn_optimizer_rate(optimizer));
+    } else if (strcmp(name, "iterations") == 0) {
+        lua_pushinteger(L, optimizer->iterations);
+    } else if (strcmp(name, "class_name") == 0) {
+        lua_pushstring(L, optimizer->class->name);
+    } else {
+        cJSON *json = cnn_optimizer_config(optimizer);
+        if (!json) lcnn_fail(L, "out of memory");
+        lcnn_own_json(L, json);
+        const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
+        if (!item) lcnn_fail(L, "%s: there is no field '%s'", optimizer->class->name, name);
+        lcnn_push_json(L, item);
+    }
+    return 1;
+}
+
+static int optimizer_newindex(lua_State *L) {
+    cnn_optimizer *optimizer = check_optimizer(L);
+    if (strcmp(luaL_checkstring(L, 2), "learning_rate") != 0)
+        lcnn_fail(L, "%s: only 'learning_rate' can be set", optimizer->class->name);
+    lcnn_check(L, cnn_optimizer_set_rate(optimizer, luaL_checknumber(L, 3)));
+    return 0;
+}
+
+static void push_optimizer(lua_State *L, const cnn_model *model) {
+    if (!model->trainer || !model->trainer->optimizer) {
+        lua_pushnil(L);
+        return;
+    }
+    lua_newuserdatauv(L, 0, 1);
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, 1);
+    luaL_setmetatable(L, OPTIMIZER);
+}
+
+static void push_layers(lua_State *L, const cnn_model *model) {
+    lua_createtable(L, model->layer_count, 0);
+    for (int i = 0; i < model->layer_count; i++) {
+        lcnn_push_layer(L, model->layers[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+}
+
+static void push_names(lua_State *L, const cnn_model *model) {
+    lua_newtable(L);
+    for (int i = 0; i < cnn_model_metric_count(model); i++) {
+        lua_pushstring(L, cnn_model_metric_name(model, i));
+        lua_rawseti(L, -2, i + 1);
+    }
+}
+
+static void push_tensors(lua_State *L, cnn_tensor *const *list, int count) {
+    lua_createtable(L, count, 0);
+    for (int i = 0; i < count; i++) {
+        lcnn_push_tensor(L, cnn_tensor_retain(list[i]));
+        lua_rawseti(L, -2, i + 1);
+    }
+}
+
+/* The shape of the only tensor, or nil before the model is built. */
+static void push_only_shape(lua_State *L, cnn_tensor *const *list, int count) {
+    if (count == 0)
+        lua_pushnil(L);
+    else
+        lcnn_push_shape(L, list[0]->rank, list[0]->shape);
+}
+
+static bool model_field(lua_State *L, cnn_model *model, const char *name) {
+    if (strcmp(name, "layers") == 0)
+        push_layers(L, model);
+    else if (strcmp(name, "optimizer") == 0)
+        push_optimizer(L, model);
+    else if (strcmp(name, "metrics_names") == 0)
+        push_names(L, model);
+    else if (strcmp(name, "inputs") == 0)
+        push_tensors(L, model->inputs, model->n_inputs);
+    else if (strcmp(name, "outputs") == 0)
+        push_tensors(L, model->outputs, model->n_outputs);
+    else if (strcmp(name, "input_shape") == 0)
+        push_only_shape(L, model->inputs, model->n_inputs);
+    else if (strcmp(name, "output_shape") == 0)
+        push_only_shape(L, model->outputs, model->n_outputs);
+    else if (strcmp(name, "stop_training") == 0)
+        lua_pushboolean(L, model->run && model->run->stop_training);
+    else if (strcmp(name, "history") == 0) {
+        push_notes(L, 1);
+        lua_getfield(L, -1, "history");
+    } else
+        return lcnn_layer_field(L, &model->layer, name);
+    return true;
+}
+
+static int model_index(lua_State *L) {
+    cnn_model *model = check_model(L, 1);
+    const char *name = luaL_checkstring(L, 2);
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
+    if (!model_field(L, model, name))
+        lcnn_unknown(L, model->layer.name, "there is no field", name, lua_upvalueindex(1));
+    return 1;
+}
+
+static int model_newindex(lua_State *L) {
+    cnn_model *model = check_model(L, 1);
+    if (strcmp(luaL_checkstring(L, 2), "stop_training") != 0) return lcnn_layer_newindex(L);
+    if (model->run) model->run->stop_training = lua_toboolean(L, 3);
+    return 0;
+}
+
+static int model_tostring(lua_State *L) {
+    const cnn_model *model = check_model(L, 1);
+    lua_pushfstring(L, "<%s '%s', %d layers>", model->layer.class->name, model->layer.name, model->layer_count);
+    return 1;
+}
+
+static const luaL_Reg methods[] = {{"add", add}, {"pop", pop}, {"summary", summary}, {"get_layer", get_layer},
+                                   {"compile", compile}, {"fit", fit}, {"evaluate", evaluate}, {"predict", predict},
+                                   {"train_on_batch", train_on_batch}, {NULL, NULL}};
+static const luaL_Reg metamethods[] = {{"__gc", lcnn_layer_gc}, {"__eq", lcnn_layer_eq}, {"__call", lcnn_layer_call},
+                                       {"__newindex", model_newindex}, {"__tostring", model_tostring}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"Sequential", new_sequential}, {"Model", new_model}, {NULL, NULL}};
+
+int lcnn_open_model(lua_State *L) {
+    luaL_newmetatable(L, LCNN_MODEL);
+    luaL_setfuncs(L, metamethods, 0);
+    lua_newtable(L);
+    lcnn_add_layer_methods(L);
+    luaL_setfuncs(L, methods, 0);
+    lua_pushcclosure(L, model_index, 1);
+    lua_setfield(L, -2, "__index");
+
+    luaL_newmetatable(L, OPTIMIZER);
+    lua_pushcfunction(L, optimizer_index);
+    lua_setfield(L, -2, "__index");
+    lua_pushcfunction(L, optimizer_newindex);
+    lua_setfield(L, -2, "__newindex");
+
+    lua_pushvalue(L, 1);
+    luaL_setfuncs(L, functions, 0);
+    return 0;
+}

@@ -1,0 +1,80 @@
+/* Objects made from classes: a layer, an optimizer, a loss is a C struct whose class lists its arguments in a
+ * table of cnn_param. That one table reads a JSON config into the struct with every check and message, writes
+ * it back for saving, orders the positional arguments of Lua, and gives help() its text. */
+#ifndef CNN_BASE_CONFIG_H
+#define CNN_BASE_CONFIG_H
+
+#include "cnn.h"
+#include <cJSON.h>
+
+typedef enum cnn_param_type {
+    CNN_PARAM_BOOL,   /* bool */
+    CNN_PARAM_INT,    /* int */
+    CNN_PARAM_FLOAT,  /* double */
+    CNN_PARAM_STRING, /* char *, owned; NULL for null */
+    CNN_PARAM_CHOICE, /* int: position in choices */
+    CNN_PARAM_PAIR,   /* int[2]: given as an integer or two */
+    CNN_PARAM_SHAPE,  /* cnn_shape: given as a list or, of one size, an integer; null is rank -1 */
+    CNN_PARAM_JSON    /* cJSON *, owned: for what the class itself makes sense of; NULL for null */
+} cnn_param_type;
+
+typedef struct cnn_shape {
+    int rank; /* -1: not given */
+    int64_t sizes[CNN_MAX_RANK];
+} cnn_shape;
+
+typedef struct cnn_param {
+    const char *name;
+    cnn_param_type type;
+    size_t offset;
+    const char *fallback; /* the default as JSON; NULL: the argument is required */
+    double low, high;     /* bounds of numbers, inclusive; both 0: none; high 0: none above */
+    const char *choices;  /* of CNN_PARAM_CHOICE, separated by spaces */
+    bool nullable;        /* null is allowed: numbers become NaN, integers INT_MIN */
+    bool derived;         /* read but never written back */
+    const char *help;
+} cnn_param;
+
+typedef struct cnn_class {
+    const char *kind;    /* "layer", for messages */
+    const char *name;    /* "Conv2D" */
+    const char *aliases; /* beside the name in lower case with underscores: "mse MSE"; may be NULL */
+    size_t size;         /* of the struct, whose first member is `const cnn_class *class` */
+    const cnn_param *params; /* ends with a NULL name; the order is that of positional arguments */
+    const char *help;    /* a sentence or more, for help() */
+} cnn_class;
+
+/* Every object begins so. */
+typedef struct cnn_object {
+    const cnn_class *class;
+} cnn_object;
+
+/* By name, lower-case name or alias in a NULL-terminated list; an error names the nearest. */
+cnn_status cnn_class_find(const cnn_class **out, const cnn_class *const *classes, const char *name);
+
+/* A zeroed object of the class with its params read from config, a JSON object or NULL. Unknown and missing
+ * arguments, wrong types and values out of bounds are errors. */
+cnn_status cnn_object_new(void **out, const cnn_class *class, const cJSON *config);
+
+/* From "adam" or {"class_name": "Adam", "config": {…}}. */
+cnn_status cnn_object_from(void **out, const cnn_class *const *classes, const cJSON *spec);
+
+/* The object's params as a new JSON object; NULL when out of memory. */
+cJSON *cnn_object_config(const void *object);
+
+/* Frees what the params own and the object. */
+void cnn_object_free(void *object);
+
+/* The same for a bare struct and table, as parts of objects use it. */
+cnn_status cnn_params_read(const char *who, const cnn_param *params, const cJSON *config, void *target);
+cJSON *cnn_params_write(cJSON *into, const cnn_param *params, const void *source);
+void cnn_params_free(const cnn_param *params, void *target);
+
+/* The positions in a choices text: "valid same", "same" → 1; -1 if not there. And back: writes the word. */
+int cnn_choice_find(const char *choices, const char *word);
+const char *cnn_choice_name(const char *choices, int position, char *buffer, size_t capacity);
+
+/* JSON text parsed, with an error that shows where it goes wrong. NULL or "" gives an empty object. */
+cnn_status cnn_json_parse(cJSON **out, const char *who, const char *text);
+
+#endif

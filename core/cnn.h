@@ -1,0 +1,337 @@
+/* libcnn: tensors, layers, training of convolutional neural networks on CPUs.
+ *
+ * Conventions
+ *   Fallible functions return a cnn_status; on anything but CNN_OK their outputs are untouched and
+ *   cnn_error_message() says, in this thread, who failed, what was expected and what came.
+ *   `T **out` gives the caller a reference to release; `const T *` and `T *` arguments are borrowed.
+ *   Activations are [N,H,W,C], convolution kernels [kh,kw,C_in/groups,C_out], dense kernels [in,out].
+ *   Axes count from 0 here (from 1 in Lua); negative axes count from the end.
+ *   Objects (layers, optimizers, losses, metrics, callbacks) are made from a class name and a JSON object of
+ *   Keras's argument names: cnn_layer_new(&layer, "Conv2D", "{\"filters\": 32, \"kernel_size\": 3}").
+ *   Nothing here is safe to call from two threads on the same object at once. */
+#ifndef CNN_H
+#define CNN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#if defined(__GNUC__)
+#define CNN_API __attribute__((visibility("default")))
+#else
+#define CNN_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define CNN_VERSION "0.1.0"
+
+/* ---- status ------------------------------------------------------------------------------------------ */
+
+typedef enum cnn_status {
+    CNN_OK = 0,
+    CNN_ERROR_MEMORY,      /* an allocation failed */
+    CNN_ERROR_ARGUMENT,    /* a value or name that cannot be */
+    CNN_ERROR_SHAPE,       /* shapes that do not fit */
+    CNN_ERROR_DTYPE,       /* an element type that does not fit */
+    CNN_ERROR_STATE,       /* called in the wrong order: fit before compile */
+    CNN_ERROR_IO,          /* the system refused a file */
+    CNN_ERROR_FORMAT,      /* a file that is not what it should be */
+    CNN_ERROR_INTERRUPTED, /* cnn_interrupt() was called; everything is consistent */
+    CNN_ERROR_CALLBACK     /* code of the caller's failed; the message is the caller's */
+} cnn_status;
+
+/* The message of the last failure in this thread; "" before the first. */
+CNN_API const char *cnn_error_message(void);
+
+/* ---- memory, threads, processor ---------------------------------------------------------------------- */
+
+/* Called before every allocation of libcnn; returning true makes it fail. NULL removes the hook. For tests. */
+typedef bool cnn_alloc_hook(size_t size, void *data);
+CNN_API void cnn_set_alloc_hook(cnn_alloc_hook *hook, void *data);
+
+CNN_API size_t cnn_memory_used(void); /* bytes libcnn holds now */
+CNN_API size_t cnn_memory_peak(void); /* the most it ever held */
+
+/* Compute threads; at first the number of processors this process may run on. Results never depend on it. */
+CNN_API cnn_status cnn_set_threads(int count);
+CNN_API int cnn_threads(void);
+
+/* The instruction set whose kernels run: "avx512", "avx2", "sse2" or "generic". Chosen at first use as the
+ * best of this processor; the environment variable CNNLUA_CPU forces one. */
+CNN_API const char *cnn_cpu(void);
+CNN_API cnn_status cnn_set_cpu(const char *name);
+
+/* Asks the running long operation to stop with CNN_ERROR_INTERRUPTED at its next safe point. Safe in a
+ * signal handler. Whoever reports the interruption clears the request. */
+CNN_API void cnn_interrupt(void);
+CNN_API void cnn_interrupt_clear(void);
+CNN_API bool cnn_interrupted(void);
+
+/* Seeds the process's default generator, from which initializers, shuffling and dropout draw. Without a call
+ * it starts from the system's entropy. */
+CNN_API void cnn_set_seed(uint64_t seed);
+
+/* ---- tensors ----------------------------------------------------------------------------------------- */
+
+#define CNN_MAX_RANK 8
+
+typedef enum cnn_dtype { CNN_FLOAT32, CNN_UINT8, CNN_INT32, CNN_BFLOAT16 } cnn_dtype;
+
+/* An n-d array: contiguous, row major, 64-byte aligned unless a view, reference counted. A view is a range of
+ * the first axis of its base. A symbolic tensor (cnn_input) has a shape whose first size may be -1, and no data.
+ * Fields are to be read, not written. */
+typedef struct cnn_tensor {
+    int refs;
+    cnn_dtype dtype;
+    int rank;
+    int64_t shape[CNN_MAX_RANK];
+    int64_t size; /* number of elements; -1 if not known */
+    void *data;   /* NULL in a symbolic tensor */
+    struct cnn_tensor *base;
+    struct cnn_node *node; /* symbolic: the op application that makes it */
+    bool trainable;        /* the value of a trainable variable: gradient tapes watch it */
+} cnn_tensor;
+
+CNN_API const char *cnn_dtype_name(cnn_dtype dtype); /* "float32", … */
+CNN_API cnn_status cnn_dtype_from_name(cnn_dtype *out, const char *name);
+CNN_API size_t cnn_dtype_size(cnn_dtype dtype);
+
+/* Zeroed; sizes of 0 are allowed, negative ones and more than 2^40 bytes are not. rank 0 is a scalar. */
+CNN_API cnn_status cnn_tensor_new(cnn_tensor **out, cnn_dtype dtype, int rank, const int64_t *shape);
+CNN_API cnn_status cnn_tensor_full(cnn_tensor **out, cnn_dtype dtype, int rank, const int64_t *shape, double value);
+CNN_API cnn_status cnn_tensor_from(cnn_tensor **out, cnn_dtype dtype, int rank, const int64_t *shape,
+                                   const void *values);
+/* start, start+step, … below stop; at least an empty tensor. */
+CNN_API cnn_status cnn_arange(cnn_tensor **out, cnn_dtype dtype, double start, double stop, double step);
+CNN_API cnn_status cnn_eye(cnn_tensor **out, cnn_dtype dtype, int64_t rows, int64_t columns);
+CNN_API cnn_tensor *cnn_tensor_retain(cnn_tensor *tensor);
+CNN_API void cnn_tensor_release(cnn_tensor *tensor); /* NULL is fine */
+CNN_API size_t cnn_tensor_bytes(const cnn_tensor *tensor);
+CNN_API bool cnn_same_shape(const cnn_tensor *a, const cnn_tensor *b);
+CNN_API float *cnn_f32(const cnn_tensor *tensor);   /* the data; the dtype is the caller's promise */
+CNN_API uint8_t *cnn_u8(const cnn_tensor *tensor);
+CNN_API int32_t *cnn_i32(const cnn_tensor *tensor);
+/* The element at a flat position, as a double, and setting it (rounded and saturated to the dtype). */
+CNN_API double cnn_tensor_get(const cnn_tensor *tensor, int64_t position);
+CNN_API void cnn_tensor_set(cnn_tensor *tensor, int64_t position, double value);
+
+/* A copy; in another dtype (float to integer truncates towards zero and saturates, NaN gives 0). */
+CNN_API cnn_status cnn_copy(cnn_tensor **out, const cnn_tensor *a);
+CNN_API cnn_status cnn_cast(cnn_tensor **out, const cnn_tensor *a, cnn_dtype dtype);
+/* The same elements under another shape, sharing memory; one size may be -1. */
+CNN_API cnn_status cnn_reshape(cnn_tensor **out, cnn_tensor *a, int rank, const int64_t *shape);
+/* Rows [from, to) of the first axis, sharing memory. */
+CNN_API cnn_status cnn_view(cnn_tensor **out, cnn_tensor *a, int64_t from, int64_t to);
+/* A copied block: on axis i from[i], from[i]+step[i], … before to[i]. from/to within [0, size], step ≥ 1. */
+CNN_API cnn_status cnn_slice(cnn_tensor **out, const cnn_tensor *a, const int64_t *from, const int64_t *to,
+                             const int64_t *step);
+/* Writes source, broadcast to the block's shape, into such a block of a; dtypes must be equal. */
+CNN_API cnn_status cnn_slice_assign(cnn_tensor *a, const int64_t *from, const int64_t *to, const int64_t *step,
+                                    const cnn_tensor *source);
+/* Axes in a new order; axes == NULL reverses them. */
+CNN_API cnn_status cnn_transpose(cnn_tensor **out, const cnn_tensor *a, const int *axes);
+/* out[i…] = a at index[i] along axis; index int32 of any rank, each in [0, size). */
+CNN_API cnn_status cnn_gather(cnn_tensor **out, const cnn_tensor *a, const cnn_tensor *index, int axis);
+CNN_API cnn_status cnn_concat(cnn_tensor **out, const cnn_tensor *const *parts, int count, int axis);
+CNN_API cnn_status cnn_stack(cnn_tensor **out, const cnn_tensor *const *parts, int count, int axis);
+CNN_API cnn_status cnn_expand_dims(cnn_tensor **out, cnn_tensor *a, int axis);
+CNN_API cnn_status cnn_squeeze(cnn_tensor **out, cnn_tensor *a, int axis);
+CNN_API cnn_status cnn_flip(cnn_tensor **out, const cnn_tensor *a, int axis);
+/* Constant padding: before[i] and after[i] elements on axis i. */
+CNN_API cnn_status cnn_pad(cnn_tensor **out, const cnn_tensor *a, const int64_t *before, const int64_t *after,
+                           double value);
+CNN_API cnn_status cnn_tile(cnn_tensor **out, const cnn_tensor *a, const int64_t *times);
+CNN_API cnn_status cnn_broadcast_to(cnn_tensor **out, const cnn_tensor *a, int rank, const int64_t *shape);
+/* labels: integers (int32, uint8 or whole float32) of any shape, each in [0, depth). Adds a last axis. */
+CNN_API cnn_status cnn_one_hot(cnn_tensor **out, const cnn_tensor *labels, int64_t depth);
+
+/* Arithmetic with NumPy's broadcasting. float32 with anything gives float32; int32 with uint8 gives int32;
+ * equal dtypes stay, integers wrap around, but CNN_DIV and CNN_POW always give float32. Comparisons give
+ * uint8 0 or 1. */
+typedef enum cnn_binary_op {
+    CNN_ADD, CNN_SUB, CNN_MUL, CNN_DIV, CNN_POW, CNN_MOD, CNN_FLOORDIV, CNN_MAXIMUM, CNN_MINIMUM,
+    CNN_EQUAL, CNN_NOT_EQUAL, CNN_LESS, CNN_LESS_EQUAL, CNN_GREATER, CNN_GREATER_EQUAL
+} cnn_binary_op;
+CNN_API cnn_status cnn_binary(cnn_tensor **out, cnn_binary_op op, const cnn_tensor *a, const cnn_tensor *b);
+/* The same with a number on the right (or left if `number_first`); the number takes the tensor's dtype when
+ * it fits there exactly, float32 otherwise. */
+CNN_API cnn_status cnn_binary_number(cnn_tensor **out, cnn_binary_op op, const cnn_tensor *a, double number,
+                                     bool number_first);
+/* out = condition ? a : b, all three broadcast together. */
+CNN_API cnn_status cnn_where(cnn_tensor **out, const cnn_tensor *condition, const cnn_tensor *a,
+                             const cnn_tensor *b);
+
+/* CNN_NEG, CNN_ABS and CNN_SIGN keep the dtype, the others give float32. */
+typedef enum cnn_unary_op {
+    CNN_NEG, CNN_ABS, CNN_SIGN, CNN_SQUARE, CNN_SQRT, CNN_EXP, CNN_LOG, CNN_LOG1P, CNN_SIN, CNN_COS, CNN_TANH,
+    CNN_SIGMOID, CNN_RELU, CNN_FLOOR, CNN_CEIL, CNN_ROUND, CNN_RECIPROCAL, CNN_ISNAN
+} cnn_unary_op;
+CNN_API cnn_status cnn_unary(cnn_tensor **out, cnn_unary_op op, const cnn_tensor *a);
+CNN_API cnn_status cnn_clip(cnn_tensor **out, const cnn_tensor *a, double low, double high);
+
+/* Over the axes in the bit mask `axes` (0 means all). sum of integers is int32 (saturated), of floats float32;
+ * mean, std, var (population) float32; argmax and argmin int32, over one axis or, flat, over all.
+ * Sums run in a fixed order in double or pairwise, whatever the number of threads. */
+typedef enum cnn_reduce_op { CNN_SUM, CNN_MEAN, CNN_MAX, CNN_MIN, CNN_PROD, CNN_STD, CNN_VAR, CNN_ARGMAX, CNN_ARGMIN } cnn_reduce_op;
+CNN_API cnn_status cnn_reduce(cnn_tensor **out, cnn_reduce_op op, const cnn_tensor *a, unsigned axes,
+                              bool keepdims);
+
+/* [m,k]·[k,n] → [m,n]; vectors take part as in NumPy; leading axes broadcast. float32 only. */
+CNN_API cnn_status cnn_matmul(cnn_tensor **out, const cnn_tensor *a, const cnn_tensor *b);
+/* True when shapes are equal and |a-b| ≤ atol + rtol·|b| everywhere. */
+CNN_API cnn_status cnn_allclose(bool *out, const cnn_tensor *a, const cnn_tensor *b, double rtol, double atol);
+
+/* Text as NumPy prints it: nested brackets, aligned columns, the middle of long axes elided. The caller frees
+ * with free(). */
+CNN_API cnn_status cnn_tensor_format(char **out, const cnn_tensor *a);
+
+/* ---- random numbers ---------------------------------------------------------------------------------- */
+
+/* A counter-based generator (Philox 4x32-10): position i of stream `key` is a pure function of both. */
+typedef struct cnn_random {
+    uint64_t key;
+    uint64_t counter;
+} cnn_random;
+
+CNN_API cnn_random *cnn_default_random(void);
+/* A generator of its own, independent of all others split from the same parent. */
+CNN_API cnn_random cnn_random_split(cnn_random *parent);
+/* NULL as generator means the default one. */
+CNN_API void cnn_random_uniform(cnn_random *random, float *out, int64_t count, float low, float high); /* [low, high) */
+CNN_API void cnn_random_normal(cnn_random *random, float *out, int64_t count, float mean, float stddev);
+/* Normal, redrawn beyond two standard deviations. */
+CNN_API void cnn_random_truncated_normal(cnn_random *random, float *out, int64_t count, float mean, float stddev);
+CNN_API void cnn_random_integers(cnn_random *random, int32_t *out, int64_t count, int32_t low, int32_t high);
+CNN_API void cnn_random_bernoulli(cnn_random *random, uint8_t *out, int64_t count, float probability);
+CNN_API void cnn_random_permutation(cnn_random *random, int32_t *out, int32_t count);
+
+/* ---- ops --------------------------------------------------------------------------------------------- */
+
+/* Applies a differentiable operation, by name and JSON attributes: cnn_apply(&y, "conv2d", "{\"strides\": 2}",
+ * inputs, 2). On tensors it runs at once, and is recorded where a tape is open; on symbolic tensors it
+ * extends their graph. cnn_op_names lists the operations, NULL-terminated. */
+CNN_API cnn_status cnn_apply(cnn_tensor **out, const char *op, const char *attributes, cnn_tensor *const *inputs,
+                             int count);
+CNN_API const char *const *cnn_op_names(void);
+
+/* ---- layers ------------------------------------------------------------------------------------------ */
+
+typedef struct cnn_layer cnn_layer;
+typedef struct cnn_model cnn_model;
+
+/* A named tensor that training changes. */
+typedef struct cnn_variable {
+    int refs;
+    char *name; /* "kernel", "bias", … */
+    cnn_tensor *value;
+    bool trainable; /* by itself; its layer's flag counts too */
+    float l1, l2;   /* regularization: loss += l1·Σ|w| + l2·Σw² */
+} cnn_variable;
+
+CNN_API cnn_status cnn_layer_new(cnn_layer **out, const char *class_name, const char *config);
+CNN_API cnn_layer *cnn_layer_retain(cnn_layer *layer);
+CNN_API void cnn_layer_release(cnn_layer *layer);
+CNN_API const char *cnn_layer_name(const cnn_layer *layer);
+CNN_API const char *cnn_layer_class_name(const cnn_layer *layer);
+CNN_API bool cnn_layer_trainable(const cnn_layer *layer);
+CNN_API void cnn_layer_set_trainable(cnn_layer *layer, bool trainable);
+/* Creates the layer's variables for inputs of this shape (first size, the batch, is ignored). Calling does it. */
+CNN_API cnn_status cnn_layer_build(cnn_layer *layer, int rank, const int64_t *shape);
+CNN_API cnn_status cnn_layer_call(cnn_tensor **out, cnn_layer *layer, cnn_tensor *const *inputs, int count,
+                                  bool training);
+/* Variables in Keras's order (trainable first); borrowed. */
+CNN_API int cnn_layer_variable_count(const cnn_layer *layer);
+CNN_API cnn_variable *cnn_layer_variable(const cnn_layer *layer, int index);
+/* Keras's config as JSON text; the caller frees with free(). */
+CNN_API cnn_status cnn_layer_config(char **out, const cnn_layer *layer);
+/* NULL-terminated names of all layer classes. */
+CNN_API const char *const *cnn_layer_names(void);
+
+/* A symbolic tensor of shape [-1, shape…]. */
+CNN_API cnn_status cnn_input(cnn_tensor **out, int rank, const int64_t *shape, cnn_dtype dtype, const char *name);
+
+/* ---- models ------------------------------------------------------------------------------------------ */
+
+/* name may be NULL. A model is a layer too: cnn_model_layer borrows it as one. */
+CNN_API cnn_status cnn_sequential_new(cnn_model **out, const char *name);
+CNN_API cnn_status cnn_functional_new(cnn_model **out, const char *name, cnn_tensor *const *inputs, int n_inputs,
+                                      cnn_tensor *const *outputs, int n_outputs);
+CNN_API cnn_model *cnn_model_retain(cnn_model *model);
+CNN_API void cnn_model_release(cnn_model *model);
+CNN_API cnn_layer *cnn_model_as_layer(cnn_model *model);
+CNN_API cnn_status cnn_model_add(cnn_model *model, cnn_layer *layer); /* Sequential only; retains the layer */
+CNN_API cnn_status cnn_model_pop(cnn_model *model);
+/* cnn_layer_new and cnn_model_add in one. */
+CNN_API cnn_status cnn_model_add_new(cnn_model *model, const char *class_name, const char *config);
+CNN_API cnn_status cnn_model_build(cnn_model *model, int rank, const int64_t *shape);
+CNN_API int cnn_model_layer_count(const cnn_model *model);
+CNN_API cnn_layer *cnn_model_layer(const cnn_model *model, int index); /* borrowed */
+CNN_API cnn_status cnn_model_get_layer(cnn_layer **borrowed, const cnn_model *model, const char *name);
+CNN_API int64_t cnn_model_count_params(const cnn_model *model);
+/* Keras's summary; the caller frees with free(). line_length 0 means Keras's default. */
+CNN_API cnn_status cnn_model_summary(char **out, const cnn_model *model, int line_length);
+
+/* {"optimizer": "adam" | {"class_name": "Adam", "config": {…}}, "loss": …, "metrics": ["accuracy", …]} */
+CNN_API cnn_status cnn_model_compile(cnn_model *model, const char *config);
+
+/* What fit, evaluate and predict take. Zero-initialise, then set; 0 and NULL mean Keras's default. */
+typedef struct cnn_fit_options {
+    cnn_tensor *x, *y;              /* x [n,…]; y [n] or [n,…] */
+    cnn_tensor *sample_weight;      /* float32 [n], or NULL */
+    cnn_tensor *validation_x, *validation_y, *validation_sample_weight;
+    const float *class_weight;      /* by label, class_weight_count of them */
+    int class_weight_count;
+    double validation_split;        /* the last part of x, before shuffling */
+    int batch_size;                 /* 32 */
+    int epochs;                     /* 1 */
+    int initial_epoch;
+    int steps_per_epoch, validation_steps, validation_freq;
+    bool no_shuffle;
+    int verbose;                    /* 0 silent, 1 bar, 2 a line an epoch */
+    FILE *log;                      /* where verbose prints; NULL: nowhere */
+    struct cnn_callback **callbacks; /* borrowed */
+    int callback_count;
+} cnn_fit_options;
+
+typedef struct cnn_history cnn_history; /* by epoch and name: loss, accuracy, val_loss, … */
+
+/* On interruption or a failing callback the model holds the weights reached so far, and *history (if wanted)
+ * the epochs completed. */
+CNN_API cnn_status cnn_model_fit(cnn_model *model, const cnn_fit_options *options, cnn_history **history);
+/* values[0] is the loss, then the metrics in order; names from cnn_model_metric_name. */
+CNN_API cnn_status cnn_model_evaluate(cnn_model *model, const cnn_fit_options *options, double *values, int capacity);
+CNN_API cnn_status cnn_model_predict(cnn_tensor **out, cnn_model *model, const cnn_fit_options *options);
+/* One optimizer step on this batch; values as in evaluate. */
+CNN_API cnn_status cnn_model_train_on_batch(cnn_model *model, cnn_tensor *x, cnn_tensor *y,
+                                            cnn_tensor *sample_weight, double *values, int capacity);
+CNN_API int cnn_model_metric_count(const cnn_model *model); /* with the loss */
+CNN_API const char *cnn_model_metric_name(const cnn_model *model, int index);
+
+CNN_API void cnn_history_release(cnn_history *history);
+CNN_API int cnn_history_epochs(const cnn_history *history);
+CNN_API int cnn_history_count(const cnn_history *history);
+CNN_API const char *cnn_history_name(const cnn_history *history, int index);
+CNN_API double cnn_history_value(const cnn_history *history, int index, int epoch); /* NaN where absent */
+
+/* ---- callbacks --------------------------------------------------------------------------------------- */
+
+typedef struct cnn_callback cnn_callback;
+
+/* "EarlyStopping", "ReduceLROnPlateau", "CSVLogger", "TerminateOnNaN"; JSON arguments as in Keras. */
+CNN_API cnn_status cnn_callback_new(cnn_callback **out, const char *class_name, const char *config);
+CNN_API void cnn_callback_release(cnn_callback *callback);
+
+/* ---- data -------------------------------------------------------------------------------------------- */
+
+/* An IDX file, plain or gzip. Types: uint8 as it is; int8, int16, int32 become int32; float, double float32. */
+CNN_API cnn_status cnn_idx_load(cnn_tensor **out, const char *path);
+CNN_API cnn_status cnn_idx_save(const char *path, const cnn_tensor *tensor); /* gzip if the name ends in .gz */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,169 @@
+/* Convolution kernels; see kernels.h for what each does.
+ *
+ * conv.c walks pictures for the forward pass and the gradient to the input, conv_spread.c is another way to
+ * the latter, conv_weights.c goes to the gradient to the weights. All hand the arithmetic to the one register
+ * tile of conv_tile.c, and padding to conv_view.c. conv_pack.c lays the weights out as the tile reads them;
+ * conv_pool.c is max pooling, forth and back. */
+#ifndef CNN_KERNELS_CONV_H
+#define CNN_KERNELS_CONV_H
+
+#include "kernels/kernels.h"
+
+size_t CNN_KERNEL(conv_packed_size)(const cnn_conv *c);
+void CNN_KERNEL(conv_pack)(const cnn_conv *c, const float *weights, float *packed);
+size_t CNN_KERNEL(conv_packed_grad_size)(const cnn_conv *c);
+void CNN_KERNEL(conv_pack_grad)(const cnn_conv *c, const float *weights, float *packed);
+size_t CNN_KERNEL(conv_scratch)(const cnn_conv *c, const cnn_conv_epilogue *epilogue);
+void CNN_KERNEL(conv_forward)(const cnn_conv *c, int n, const float *x, const float *packed,
+                              const cnn_conv_epilogue *epilogue, float *y, uint8_t *index, void *scratch);
+void CNN_KERNEL(conv_grad_input)(const cnn_conv *c, int n, const float *dy, const float *packed_grad,
+                                 float *dx, void *scratch);
+void CNN_KERNEL(conv_grad_weights)(const cnn_conv *c, int n, const float *x, const float *dy, float *dw,
+                                   float *db, void *scratch);
+void CNN_KERNEL(conv_unpool)(const cnn_conv *c, int n, int pool_h, int pool_w, const float *dpooled,
+                             const uint8_t *index, float *dy);
+
+/* ---- between the files of the convolution -------------------------------------------------------------- */
+
+/* Their names in the instruction set being compiled. */
+#define conv_run_rows CNN_KERNEL(conv_run_rows)
+#define conv_block CNN_KERNEL(conv_block)
+#define conv_forward_walk CNN_KERNEL(conv_forward_walk)
+#define conv_view_size CNN_KERNEL(conv_view_size)
+#define conv_view_open CNN_KERNEL(conv_view_open)
+#define conv_steps CNN_KERNEL(conv_steps)
+#define conv_offsets CNN_KERNEL(conv_offsets)
+#define conv_grid CNN_KERNEL(conv_grid)
+#define conv_strip_of CNN_KERNEL(conv_strip_of)
+#define conv_pool_block CNN_KERNEL(conv_pool_block)
+#define conv_weights_scratch CNN_KERNEL(conv_weights_scratch)
+#define conv_spreads CNN_KERNEL(conv_spreads)
+#define conv_pack_spread CNN_KERNEL(conv_pack_spread)
+#define conv_spread_scratch CNN_KERNEL(conv_spread_scratch)
+#define conv_spread CNN_KERNEL(conv_spread)
+#define conv_pack_tap CNN_KERNEL(conv_pack_tap)
+#define conv_phase_of CNN_KERNEL(conv_phase_of)
+
+/* The tile's most rows: with two vectors of sums each they fill the register file but for two vectors of the
+ * panel and one of x. */
+#if defined(__SANITIZE_ADDRESS__)
+#define CONV_ROWS 4 /* with a check at every access, more cases take minutes to compile */
+#elif defined(__AVX512F__) || defined(__aarch64__)
+#define CONV_ROWS 12
+#else
+#define CONV_ROWS 6
+#endif
+#define CONV_VECTORS 2
+#define CONV_LANES (CONV_VECTORS * CNN_LANES) /* CNN_LANES: simd.h's */
+
+/* For each row r and channel l, y[y_at[r] + l] becomes
+ *   (add ? y[y_at[r] + l] : 0) + bias[l] + Σ_s x[x_at[r] + step[s]] · panel[s][l], then relu;
+ * where lanes is set, x[x_at[r] + step[s] + l] is read instead. */
+typedef struct conv_tile {
+    int rows;     /* 1 … CONV_ROWS */
+    int vectors;  /* 1 … CONV_VECTORS */
+    int channels; /* l < channels ≤ vectors·CNN_LANES is read of x (lanes) and written to y */
+    int steps;    /* s < steps */
+    bool lanes, relu, add;
+    const int32_t *step;        /* [steps], in floats */
+    const int32_t *x_at, *y_at; /* [rows], in floats */
+    const float *panel;         /* [steps, vectors·CNN_LANES] */
+    const float *bias;          /* [vectors·CNN_LANES] */
+    const float *x;
+    float *y;
+} conv_tile;
+
+/* Does this for `rows` rows, any number of them, in tiles of as equal a size as can be. */
+void conv_run_rows(conv_tile t, int rows);
+
+/* Output channels are worked on in blocks of one or two vectors; this many are in the block that begins when
+ * `left` channels are left. In lanes mode a partial vector is a block of its own. */
+int conv_block(bool lanes, int left);
+
+/* A correlation over one picture as all three passes see it (the gradient to the input is one too, over dy,
+ * or one for each phase of the strides). */
+typedef struct conv_walk {
+    int in_h, in_w, in_c; /* the picture */
+    int kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
+    int top, left;    /* zeros before the picture; negative: how much of it is skipped */
+    int out_h, out_w; /* positions to compute */
+    int groups;
+    int group_in, group_out; /* channels of one group */
+    bool lanes;              /* depthwise: output channel l reads input channel l alone */
+    int repeat;              /* each input channel stands this many times in the view */
+    int split; /* the picture's channels [in_c/split, split] are [split, in_c/split] in the view */
+} conv_walk;
+
+/* The picture, or its zero-bordered copy: the element of sample s, row r, column c of the (padded) picture is
+ * at origin + s·sample + r·row + c·pixel, in floats. */
+typedef struct conv_view {
+    const float *origin;
+    ptrdiff_t sample, row, pixel;
+} conv_view;
+
+/* The walk of the forward pass, which the gradient to the weights shares. */
+conv_walk conv_forward_walk(const cnn_conv *c);
+/* Floats that the copy of `rows` output rows of one sample takes; 0 where the picture itself serves. */
+size_t conv_view_size(const conv_walk *w, int rows);
+/* The view of output rows first … first+rows-1 of `samples` samples; its row 0 is `first`'s first. */
+conv_view conv_view_open(const conv_walk *w, const float *picture, int samples, int first, int rows,
+                         float *copy);
+/* How many reads make one output, and where each lies relative to the first. */
+int conv_steps(const conv_walk *w);
+void conv_offsets(const conv_walk *w, const conv_view *view, int32_t *offset);
+/* Where each of the pixels of a grid lies, in floats: [samples, rows, columns]. */
+void conv_grid(int samples, int rows, int columns, ptrdiff_t sample, ptrdiff_t row, ptrdiff_t column,
+               int32_t *at);
+
+/* How much of the work is done at a time: `samples` whole samples, or of one sample `rows` output rows. */
+typedef struct conv_strip {
+    int samples, rows;
+} conv_strip;
+conv_strip conv_strip_of(const conv_walk *w, int positions, int unit);
+
+/* Max pooling over one block of channels of `positions` outputs, whose sums lie CONV_LANES apart in rows of
+ * out_w: → y and index, pixels out_c apart. */
+typedef struct conv_pooling {
+    int pool_h, pool_w, out_w, out_c;
+    bool relu;
+} conv_pooling;
+void conv_pool_block(const conv_pooling *p, int positions, int channels, const float *sums, float *y,
+                     uint8_t *index);
+
+/* The gradient to the weights needs this much scratch, in bytes. */
+size_t conv_weights_scratch(const cnn_conv *c);
+
+/* The gradient to the input by spreading, where it is the quicker way. */
+bool conv_spreads(const cnn_conv *c);
+void conv_pack_spread(const cnn_conv *c, const float *weights, float *packed);
+size_t conv_spread_scratch(const cnn_conv *c);
+void conv_spread(const cnn_conv *c, int n, const float *dy, const float *packed, float *dx, void *scratch);
+
+/* The panel of one tap, weights [in_c/groups, out_c], with rows and columns exchanged: input channels first …
+ * first+block-1 are the lanes, output channels first_step … first_step+steps-1 the steps. Returns packed's
+ * end. */
+float *conv_pack_tap(const float *tap, int out_c, int first, int block, int first_step, int steps,
+                     float *packed);
+
+/* The phases of a strided gradient along one axis: positions first, first + stride, … (count of them) of dx
+ * are a stride-1 correlation of dy with the kernel's taps tap, tap + step, … (taps of them), the last tap
+ * first. */
+typedef struct conv_phase {
+    int first, count;
+    int tap, step, taps;
+    int dilation, pad;
+} conv_phase;
+conv_phase conv_phase_of(int phase, int in, int kernel, int stride, int dilation, int pad);
+
+static inline bool conv_is_depthwise(const cnn_conv *c) {
+    return c->groups > 1 && c->groups == c->in_c;
+}
+
+/* Carves 64-byte aligned arrays of floats out of scratch; with scratch NULL only adds sizes up. */
+static inline float *conv_carve(char *scratch, size_t *used, size_t floats) {
+    float *p = scratch ? (float *)(void *)(scratch + *used) : NULL;
+    *used += (floats * sizeof(float) + 63) / 64 * 64;
+    return p;
+}
+
+#endif

@@ -1,0 +1,122 @@
+/* Weights as the tile reads them: for each group and each block of one or two vectors of output channels, one
+ * panel [steps, lanes], steps in the order of the walk's offsets, so that the hot loop reads memory in one
+ * stream. Lanes beyond the channels are 0.
+ *
+ * For the gradient to the input the roles of input and output channels change and the taps are reversed, as
+ * in dx[i] = Σ_k dy[(i + pad - k·dilation) / stride] · w[k] over the k that divide. With a stride, the
+ * positions i of one phase, (i + pad) mod stride, all use the same taps, those with k·dilation ≡ phase: each
+ * phase is a correlation of its own with stride 1, and its panels follow one another here. No multiplication
+ * with an inserted zero is done. */
+#include "kernels/conv.h"
+#include "kernels/simd.h"
+
+static size_t round_up(int channels) {
+    return (size_t)(channels + CNN_LANES - 1) / CNN_LANES * CNN_LANES;
+}
+
+size_t CNN_KERNEL(conv_packed_size)(const cnn_conv *c) {
+    size_t taps = (size_t)c->kernel_h * (size_t)c->kernel_w;
+    if (conv_is_depthwise(c)) return taps * round_up(c->out_c);
+    return taps * (size_t)c->in_c * round_up(c->out_c / c->groups);
+}
+
+size_t CNN_KERNEL(conv_packed_grad_size)(const cnn_conv *c) {
+    size_t taps = (size_t)c->kernel_h * (size_t)c->kernel_w;
+    if (conv_is_depthwise(c)) return taps * (size_t)(c->out_c / c->in_c) * round_up(c->in_c);
+    return taps * (size_t)c->out_c * round_up(c->in_c / c->groups);
+}
+
+static int lanes_of(int channels) {
+    return (int)round_up(channels);
+}
+
+void CNN_KERNEL(conv_pack)(const cnn_conv *c, const float *weights, float *packed) {
+    bool depthwise = conv_is_depthwise(c);
+    int groups = depthwise ? 1 : c->groups, out = c->out_c / groups;
+    int steps = c->kernel_h * c->kernel_w * (c->in_c / c->groups);
+    for (int g = 0; g < groups; g++)
+        for (int block, first = 0; first < out; first += block) {
+            block = conv_block(depthwise, out - first);
+            int lanes = lanes_of(block);
+            for (int s = 0; s < steps; s++, packed += lanes) {
+                const float *from = weights + (ptrdiff_t)s * c->out_c + g * out + first;
+                memcpy(packed, from, (size_t)block * sizeof(float));
+                memset(packed + block, 0, (size_t)(lanes - block) * sizeof(float));
+            }
+        }
+}
+
+float *conv_pack_tap(const float *tap, int out_c, int first, int block, int first_step, int steps,
+                     float *packed) {
+    int lanes = lanes_of(block);
+    for (int s = 0; s < steps; s++, packed += lanes)
+        for (int l = 0; l < lanes; l++)
+            packed[l] = l < block ? tap[(ptrdiff_t)(first + l) * out_c + first_step + s] : 0;
+    return packed;
+}
+
+/* Depthwise: the steps of a tap are the `multiplier` outputs of each channel. */
+static float *pack_depthwise_tap(const float *tap, int multiplier, int first, int block, float *packed) {
+    int lanes = lanes_of(block);
+    for (int s = 0; s < multiplier; s++, packed += lanes)
+        for (int l = 0; l < lanes; l++) packed[l] = l < block ? tap[(first + l) * multiplier + s] : 0;
+    return packed;
+}
+
+static float *pack_phase(const cnn_conv *c, const float *weights, const conv_phase *h, const conv_phase *w,
+                         float *packed) {
+    bool depthwise = conv_is_depthwise(c);
+    int groups = depthwise ? 1 : c->groups, in = c->in_c / groups, out = c->out_c / c->groups;
+    ptrdiff_t tap_size = (ptrdiff_t)(c->in_c / c->groups) * c->out_c;
+    for (int g = 0; g < groups; g++)
+        for (int block, first = 0; first < in; first += block) {
+            block = conv_block(depthwise, in - first);
+            for (int i = h->taps - 1; i >= 0; i--)
+                for (int j = w->taps - 1; j >= 0; j--) {
+                    int row = h->tap + i * h->step, column = w->tap + j * w->step;
+                    const float *tap = weights + (row * c->kernel_w + column) * tap_size;
+                    packed = depthwise ? pack_depthwise_tap(tap, out, first, block, packed)
+                                       : conv_pack_tap(tap, c->out_c, first, block, g * out, out, packed);
+                }
+        }
+    return packed;
+}
+
+void CNN_KERNEL(conv_pack_grad)(const cnn_conv *c, const float *weights, float *packed) {
+    if (conv_spreads(c)) {
+        conv_pack_spread(c, weights, packed);
+        return;
+    }
+    for (int i = 0; i < c->stride_h; i++)
+        for (int j = 0; j < c->stride_w; j++) {
+            conv_phase h = conv_phase_of(i, c->in_h, c->kernel_h, c->stride_h, c->dilation_h, c->pad_top);
+            conv_phase w = conv_phase_of(j, c->in_w, c->kernel_w, c->stride_w, c->dilation_w, c->pad_left);
+            packed = pack_phase(c, weights, &h, &w, packed);
+        }
+}
+
+static int gcd(int a, int b) {
+    while (b > 0) {
+        int r = a % b;
+        a = b;
+        b = r;
+    }
+    return a;
+}
+
+/* Position i of the phase is first + j·stride; output o reads it through tap k where o·stride + k·dilation =
+ * i + pad. With the taps k = tap + t·step, o = j + shift - t·dilation/gcd, where shift = (first + pad -
+ * tap·dilation)/stride: as t counts down, a correlation with that dilation, whose first tap lies `pad` before
+ * the position. */
+conv_phase conv_phase_of(int phase, int in, int kernel, int stride, int dilation, int pad) {
+    int common = gcd(dilation, stride);
+    conv_phase p = {.step = stride / common, .dilation = dilation / common};
+    p.first = ((phase - pad) % stride + stride) % stride;
+    p.count = p.first < in ? (in - 1 - p.first) / stride + 1 : 0;
+    while (p.tap < kernel && p.tap * dilation % stride != phase) p.tap++;
+    if (p.tap == kernel) return p;
+    p.taps = (kernel - 1 - p.tap) / p.step + 1;
+    int shift = (p.first + pad - p.tap * dilation) / stride;
+    p.pad = (p.taps - 1) * p.dilation - shift;
+    return p;
+}

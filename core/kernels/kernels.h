@@ -1,0 +1,164 @@
+/* The hot loops, on raw pointers and sizes only.
+ *
+ * Every file here but dispatch.c is compiled once per instruction set (CNN_ISA: sse2, avx2, avx512, generic),
+ * written once in the vector types of simd.h. CNN_KERNEL(name) gives each compilation its own symbol; table.c
+ * collects them in one struct per instruction set and dispatch.c picks the struct at run time.
+ *
+ * Kernels are serial and work on the range they are given: splitting work over threads belongs to the callers.
+ * They never allocate; scratch memory comes from the caller, 64-byte aligned, as large as *_scratch says. */
+#ifndef CNN_KERNELS_H
+#define CNN_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- convolution ------------------------------------------------------------------------------------- */
+
+/* One sample's 2-D cross-correlation, channels last. Padding may differ on each side; what lies outside the
+ * picture is 0. out_* = floor((in + pads - ((kernel-1)·dilation + 1)) / stride) + 1, with bottom and right padding
+ * implied. in_c and out_c are totals over the groups. */
+typedef struct cnn_conv {
+    int in_h, in_w, in_c;
+    int out_h, out_w, out_c;
+    int kernel_h, kernel_w;
+    int stride_h, stride_w;
+    int dilation_h, dilation_w;
+    int pad_top, pad_left;
+    int groups;
+} cnn_conv;
+
+/* What is done to a convolution's sums before they are written: + bias, then relu, then max pooling without
+ * overlap or padding (windows that do not fit at the right and bottom are dropped). */
+typedef struct cnn_conv_epilogue {
+    const float *bias; /* [out_c] or NULL */
+    bool relu;
+    int pool_h, pool_w; /* 0 or 1: no pooling */
+} cnn_conv_epilogue;
+
+/* ---- elementwise, softmax, pooling, dropout, losses --------------------------------------------------- */
+
+/* Functions of one number; the parameter is leaky_relu's slope and elu's alpha. */
+typedef enum cnn_activation {
+    CNN_ACTIVATION_RELU, CNN_ACTIVATION_LEAKY_RELU, CNN_ACTIVATION_ELU, CNN_ACTIVATION_SELU, CNN_ACTIVATION_SIGMOID,
+    CNN_ACTIVATION_TANH, CNN_ACTIVATION_EXP, CNN_ACTIVATION_SQRT, CNN_ACTIVATION_SOFTPLUS, CNN_ACTIVATION_SILU,
+    CNN_ACTIVATION_SQUARE, CNN_ACTIVATION_LOG, CNN_ACTIVATION_ABS
+} cnn_activation;
+
+/* Pooling of [in_h,in_w,channels] by windows that may overlap, leave gaps and stand out at the borders. */
+typedef struct cnn_pool {
+    int in_h, in_w, channels;
+    int out_h, out_w;
+    int pool_h, pool_w, stride_h, stride_w;
+    int pad_top, pad_left;
+} cnn_pool;
+
+/* What a dropout draws from: Philox4x32-10 keyed by `key`, its counter's upper half `step`. Element i is dropped when
+ * its word is below threshold = rate·2^32, and multiplied by scale otherwise. The word of element i, with
+ * l = i mod 64, is number l / 16 of counter 16·(i / 64) + l mod 16: so laid out, vectors of any width store straight. */
+typedef struct cnn_dropout_stream {
+    uint64_t key, step;
+    uint64_t threshold; /* 2^32: all are dropped */
+    float scale;
+} cnn_dropout_stream;
+
+/* Losses of a prediction p and a target t, element by element: (p - t)², |p - t|, Huber's with delta as parameter,
+ * -t·log p - (1 - t)·log(1 - p) with p clipped to [1e-7, 1 - 1e-7], and the same of the logit. */
+typedef enum cnn_pointwise_loss {
+    CNN_LOSS_SQUARED, CNN_LOSS_ABSOLUTE, CNN_LOSS_HUBER, CNN_LOSS_BINARY, CNN_LOSS_BINARY_LOGITS
+} cnn_pointwise_loss;
+
+/* ---- the table --------------------------------------------------------------------------------------- */
+
+typedef struct cnn_kernels {
+    const char *isa;
+
+    /* Weights [kernel_h,kernel_w,in_c/groups,out_c] rearranged once per step for the forward pass and for the
+     * gradient to the input; the sizes are in floats. */
+    size_t (*conv_packed_size)(const cnn_conv *c);
+    void (*conv_pack)(const cnn_conv *c, const float *weights, float *packed);
+    size_t (*conv_packed_grad_size)(const cnn_conv *c);
+    void (*conv_pack_grad)(const cnn_conv *c, const float *weights, float *packed);
+    /* The scratch, in bytes, that one call of any of the three below needs. */
+    size_t (*conv_scratch)(const cnn_conv *c, const cnn_conv_epilogue *epilogue);
+    /* x [n,in_h,in_w,in_c] → y [n,out_h,out_w,out_c], or pooled [n,out_h/pool_h,out_w/pool_w,out_c] with, where
+     * index is not NULL, one byte a pooled cell: row·pool_w + column of the maximum in its window (the first of
+     * equals), or 255 where relu clipped it to 0. Without pooling there is no index. */
+    void (*conv_forward)(const cnn_conv *c, int n, const float *x, const float *packed,
+                         const cnn_conv_epilogue *epilogue, float *y, uint8_t *index, void *scratch);
+    /* dy [n,out_h,out_w,out_c] → dx [n,in_h,in_w,in_c], overwritten. */
+    void (*conv_grad_input)(const cnn_conv *c, int n, const float *dy, const float *packed_grad, float *dx,
+                            void *scratch);
+    /* dw [kernel_h,kernel_w,in_c/groups,out_c] += Σ over the n samples, db [out_c] += Σ dy; neither where NULL. */
+    void (*conv_grad_weights)(const cnn_conv *c, int n, const float *x, const float *dy, float *dw, float *db,
+                              void *scratch);
+    /* Spreads the gradient of a pooled, activated output back: dy [n,out_h,out_w,out_c] is overwritten with
+     * dpooled at each window's index and 0 elsewhere (everywhere for 255 and for dropped cells). */
+    void (*conv_unpool)(const cnn_conv *c, int n, int pool_h, int pool_w, const float *dpooled,
+                        const uint8_t *index, float *dy);
+
+    /* Multiply-adds in registers alone, peak_flops_per_round floating-point operations a round: what the speed of
+     * the others is measured by. Returns a number that depends on them all. */
+    float (*peak)(int64_t rounds);
+    int peak_flops_per_round;
+
+    /* y = f(x); y may be x. */
+    void (*activate)(cnn_activation kind, float parameter, const float *x, float *y, int64_t n);
+    /* dx = dy·f'(x), told from z: the output y, but the input x from CNN_ACTIVATION_SOFTPLUS on. dx may be dy. */
+    void (*activate_grad)(cnn_activation kind, float parameter, const float *z, const float *dy, float *dx, int64_t n);
+    /* y = scale·x + offset; y may be x. */
+    void (*affine)(float scale, float offset, const float *x, float *y, int64_t n);
+    /* y [rows,columns] = x + bias [columns] (not if NULL), then relu if wanted; y may be x. */
+    void (*bias_relu)(const float *bias, bool relu, const float *x, float *y, int64_t rows, int64_t columns);
+    /* sums [columns] += Σ over the rows of x, which begin stride floats apart. */
+    void (*sum_rows)(const float *x, int64_t rows, int64_t columns, int64_t stride, float *sums);
+    /* Over each row: y = softmax(x) or its logarithm; y may be x. */
+    void (*softmax)(bool logarithm, const float *x, float *y, int64_t rows, int64_t columns);
+    void (*softmax_grad)(bool logarithm, const float *y, const float *dy, float *dx, int64_t rows, int64_t columns);
+    /* n samples. index, if not NULL, tells row·pool_w + column of the maximum in its window, in elements of index_size
+     * bytes: 1 for windows of at most 256 cells, else 4. A NaN is the maximum. */
+    void (*max_pool)(const cnn_pool *p, int64_t n, const float *x, float *y, void *index, int index_size);
+    void (*max_pool_grad)(const cnn_pool *p, int64_t n, const float *dy, const void *index, int index_size, float *dx);
+    /* The mean over the part of the window that lies in the picture. */
+    void (*avg_pool)(const cnn_pool *p, int64_t n, const float *x, float *y);
+    void (*avg_pool_grad)(const cnn_pool *p, int64_t n, const float *dy, float *dx);
+    /* Elements position … position+n-1 of the stream; kept, if not NULL, gets 1 or 0 for each. */
+    void (*dropout)(const cnn_dropout_stream *stream, uint64_t position, const float *x, float *y, uint8_t *kept,
+                    int64_t n);
+    void (*dropout_grad)(float scale, const uint8_t *kept, const float *dy, float *dx, int64_t n);
+    /* The sum over n elements; and the gradient times scale. */
+    float (*loss_sum)(cnn_pointwise_loss kind, float parameter, const float *prediction, const float *target,
+                      int64_t n);
+    void (*loss_grad)(cnn_pointwise_loss kind, float parameter, const float *prediction, const float *target,
+                      float scale, float *gradient, int64_t n);
+    /* -Σ t·log q over one row; q is the softmax of the logits x, which is written, or x / Σx clipped to [1e-7, 1 - 1e-7].
+     * In the gradient, x is that softmax, or the same x. */
+    float (*crossentropy)(bool from_logits, const float *x, const float *target, float *softmax, int64_t classes);
+    void (*crossentropy_grad)(bool from_logits, const float *x, const float *target, float scale, float *gradient,
+                              int64_t classes);
+
+    /* Optimizer steps over n weights and their state (formulas: core/train); state that is NULL is not kept. All
+     * instruction sets give the same bits. */
+    void (*step_sgd)(int64_t n, float *weights, const float *gradient, float *momentum, double rate, double mu,
+                     bool nesterov);
+    void (*step_rmsprop)(int64_t n, float *weights, const float *gradient, float *velocity, float *momentum,
+                         float *mean, double rate, double rho, double mu, double epsilon);
+    void (*step_adam)(int64_t n, float *weights, const float *gradient, float *momentum, float *velocity,
+                      float *highest, double alpha, double beta_1, double beta_2, double epsilon);
+    void (*step_adagrad)(int64_t n, float *weights, const float *gradient, float *accumulator, double rate,
+                         double epsilon);
+    /* gradient += l1·sign(weights) + 2·l2·weights */
+    void (*regularize)(int64_t n, float *gradient, const float *weights, float l1, float l2);
+    void (*clip)(int64_t n, float *values, float limit);  /* to [-limit, limit] */
+    void (*decay)(int64_t n, float *values, float share); /* values -= share·values */
+    double (*sum_squares)(int64_t n, const float *values);
+} cnn_kernels;
+
+/* The table in use. */
+const cnn_kernels *cnn_kernel(void);
+
+#define CNN_KERNEL_PASTE(name, isa) name##_##isa
+#define CNN_KERNEL_EXPAND(name, isa) CNN_KERNEL_PASTE(name, isa)
+#define CNN_KERNEL(name) CNN_KERNEL_EXPAND(name, CNN_ISA)
+
+#endif

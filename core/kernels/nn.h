@@ -1,0 +1,35 @@
+/* The kernels beside convolution, of this compilation's instruction set; see kernels.h for what each does. */
+#ifndef CNN_KERNELS_NN_H
+#define CNN_KERNELS_NN_H
+
+#include "kernels/kernels.h"
+
+void CNN_KERNEL(activate)(cnn_activation kind, float parameter, const float *x, float *y, int64_t n);
+void CNN_KERNEL(activate_grad)(cnn_activation kind, float parameter, const float *z, const float *dy,
+                               float *dx, int64_t n);
+void CNN_KERNEL(affine)(float scale, float offset, const float *x, float *y, int64_t n);
+void CNN_KERNEL(bias_relu)(const float *bias, bool relu, const float *x, float *y, int64_t rows,
+                           int64_t columns);
+void CNN_KERNEL(sum_rows)(const float *x, int64_t rows, int64_t columns, int64_t stride, float *sums);
+void CNN_KERNEL(softmax)(bool logarithm, const float *x, float *y, int64_t rows, int64_t columns);
+void CNN_KERNEL(softmax_grad)(bool logarithm, const float *y, const float *dy, float *dx, int64_t rows,
+                              int64_t columns);
+void CNN_KERNEL(max_pool)(const cnn_pool *p, int64_t n, const float *x, float *y, void *index,
+                          int index_size);
+void CNN_KERNEL(max_pool_grad)(const cnn_pool *p, int64_t n, const float *dy, const void *index,
+                               int index_size, float *dx);
+void CNN_KERNEL(avg_pool)(const cnn_pool *p, int64_t n, const float *x, float *y);
+void CNN_KERNEL(avg_pool_grad)(const cnn_pool *p, int64_t n, const float *dy, float *dx);
+void CNN_KERNEL(dropout)(const cnn_dropout_stream *stream, uint64_t position, const float *x, float *y,
+                         uint8_t *kept, int64_t n);
+void CNN_KERNEL(dropout_grad)(float scale, const uint8_t *kept, const float *dy, float *dx, int64_t n);
+float CNN_KERNEL(loss_sum)(cnn_pointwise_loss kind, float parameter, const float *prediction,
+                           const float *target, int64_t n);
+void CNN_KERNEL(loss_grad)(cnn_pointwise_loss kind, float parameter, const float *prediction,
+                           const float *target, float scale, float *gradient, int64_t n);
+float CNN_KERNEL(crossentropy)(bool from_logits, const float *x, const float *target, float *softmax,
+                               int64_t classes);
+void CNN_KERNEL(crossentropy_grad)(bool from_logits, const float *x, const float *target, float scale,
+                                   float *gradient, int64_t classes);
+
+#endif

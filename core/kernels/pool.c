@@ -1,0 +1,171 @@
+/* Pooling, channels last: the channels are the vector dimension, the window is walked cell by cell. Cells
+ * outside the picture take no part. */
+#include "kernels/nn.h"
+#include "kernels/math.h"
+
+typedef uint8_t vb __attribute__((vector_size(CNN_LANES)));
+
+/* One window: its cells inside the picture, as ranges of its own rows and columns. */
+typedef struct window {
+    int row_from, row_to, column_from, column_to;
+    ptrdiff_t origin; /* of the window's cell (0, 0), in floats from the picture's; may lie outside */
+} window;
+
+static window window_at(const cnn_pool *p, int row, int column) {
+    int top = row * p->stride_h - p->pad_top, left = column * p->stride_w - p->pad_left;
+    return (window){.row_from = top < 0 ? -top : 0,
+                    .row_to = top + p->pool_h > p->in_h ? p->in_h - top : p->pool_h,
+                    .column_from = left < 0 ? -left : 0,
+                    .column_to = left + p->pool_w > p->in_w ? p->in_w - left : p->pool_w,
+                    .origin = ((ptrdiff_t)top * p->in_w + left) * p->channels};
+}
+
+static inline ptrdiff_t cell(const cnn_pool *p, const window *w, int row, int column) {
+    return w->origin + ((ptrdiff_t)row * p->in_w + column) * p->channels;
+}
+
+static inline vi load_index(const void *index, int size, ptrdiff_t at, int64_t n) {
+    if (size == 4) return (vi)v_load_some((const float *)index + at, n);
+    vb bytes = {0};
+    const uint8_t *from = (const uint8_t *)index + at;
+    if (n >= CNN_LANES)
+        memcpy(&bytes, from, sizeof bytes);
+    else
+        for (int i = 0; i < n; i++) bytes[i] = from[i];
+    return __builtin_convertvector(bytes, vi);
+}
+
+static inline void store_index(void *index, int size, ptrdiff_t at, vi value, int64_t n) {
+    if (size == 4) {
+        v_store_some((float *)index + at, (vf)value, n);
+        return;
+    }
+    vb bytes = __builtin_convertvector(value, vb);
+    uint8_t *to = (uint8_t *)index + at;
+    if (n >= CNN_LANES)
+        memcpy(to, &bytes, sizeof bytes);
+    else
+        for (int i = 0; i < n; i++) to[i] = bytes[i];
+}
+
+/* ---- the maximum -----------------------------------------------------------------------------------------
+ */
+
+/* The maximum of one vector of channels, and where it is: the first of equals. */
+static inline vf window_max(const cnn_pool *p, const window *w, const float *x, int64_t n, vi *place) {
+    vf best = v_load_some(x + cell(p, w, w->row_from, w->column_from), n);
+    vi at = v_set1_i(w->row_from * p->pool_w + w->column_from);
+    for (int i = w->row_from; i < w->row_to; i++)
+        for (int j = w->column_from; j < w->column_to; j++) {
+            vf value = v_load_some(x + cell(p, w, i, j), n);
+            vi take = (value > best) | (value != value);
+            best = v_select(take, value, best);
+            at = (vi)v_select(take, (vf)v_set1_i(i * p->pool_w + j), (vf)at);
+        }
+    *place = at;
+    return best;
+}
+
+static void max_pool_sample(const cnn_pool *p, const float *x, float *y, void *index, int size,
+                            ptrdiff_t at) {
+    for (int r = 0; r < p->out_h; r++)
+        for (int c = 0; c < p->out_w; c++, at += p->channels, y += p->channels) {
+            window w = window_at(p, r, c);
+            for (int k = 0; k < p->channels; k += CNN_LANES) {
+                vi place;
+                vf best = window_max(p, &w, x + k, p->channels - k, &place);
+                v_store_some(y + k, best, p->channels - k);
+                if (index) store_index(index, size, at + k, place, p->channels - k);
+            }
+        }
+}
+
+void CNN_KERNEL(max_pool)(const cnn_pool *p, int64_t n, const float *x, float *y, void *index,
+                          int index_size) {
+    ptrdiff_t in = (ptrdiff_t)p->in_h * p->in_w * p->channels,
+              out = (ptrdiff_t)p->out_h * p->out_w * p->channels;
+    for (int64_t s = 0; s < n; s++) max_pool_sample(p, x + s * in, y + s * out, index, index_size, s * out);
+}
+
+static void max_pool_grad_sample(const cnn_pool *p, const float *dy, const void *index, int size,
+                                 ptrdiff_t at, float *dx) {
+    for (int r = 0; r < p->out_h; r++)
+        for (int c = 0; c < p->out_w; c++, at += p->channels, dy += p->channels) {
+            window w = window_at(p, r, c);
+            for (int k = 0; k < p->channels; k += CNN_LANES) {
+                int64_t left = p->channels - k;
+                vi place = load_index(index, size, at + k, left);
+                vf gradient = v_load_some(dy + k, left);
+                for (int i = w.row_from; i < w.row_to; i++)
+                    for (int j = w.column_from; j < w.column_to; j++) {
+                        float *to = dx + cell(p, &w, i, j) + k;
+                        vf share = v_keep(place == i * p->pool_w + j, gradient);
+                        v_store_some(to, v_load_some(to, left) + share, left);
+                    }
+            }
+        }
+}
+
+void CNN_KERNEL(max_pool_grad)(const cnn_pool *p, int64_t n, const float *dy, const void *index,
+                               int index_size, float *dx) {
+    ptrdiff_t in = (ptrdiff_t)p->in_h * p->in_w * p->channels,
+              out = (ptrdiff_t)p->out_h * p->out_w * p->channels;
+    for (int64_t s = 0; s < n; s++) {
+        memset(dx + s * in, 0, (size_t)in * sizeof *dx);
+        max_pool_grad_sample(p, dy + s * out, index, index_size, s * out, dx + s * in);
+    }
+}
+
+/* ---- the mean --------------------------------------------------------------------------------------------
+ */
+
+static float cells(const window *w) {
+    return (float)(w->row_to - w->row_from) * (float)(w->column_to - w->column_from);
+}
+
+/* Row by row, so that the sum over a whole picture does not lose digits. */
+static inline vf window_sum(const cnn_pool *p, const window *w, const float *x, int64_t n) {
+    vf total = {0};
+    for (int i = w->row_from; i < w->row_to; i++) {
+        vf row = {0};
+        for (int j = w->column_from; j < w->column_to; j++) row += v_load_some(x + cell(p, w, i, j), n);
+        total += row;
+    }
+    return total;
+}
+
+void CNN_KERNEL(avg_pool)(const cnn_pool *p, int64_t n, const float *x, float *y) {
+    ptrdiff_t in = (ptrdiff_t)p->in_h * p->in_w * p->channels;
+    for (int64_t s = 0; s < n; s++, x += in)
+        for (int r = 0; r < p->out_h; r++)
+            for (int c = 0; c < p->out_w; c++, y += p->channels) {
+                window w = window_at(p, r, c);
+                for (int k = 0; k < p->channels; k += CNN_LANES)
+                    v_store_some(y + k, window_sum(p, &w, x + k, p->channels - k) / cells(&w),
+                                 p->channels - k);
+            }
+}
+
+static void spread(const cnn_pool *p, const window *w, const float *dy, float *dx) {
+    for (int k = 0; k < p->channels; k += CNN_LANES) {
+        int64_t left = p->channels - k;
+        vf share = v_load_some(dy + k, left) / cells(w);
+        for (int i = w->row_from; i < w->row_to; i++)
+            for (int j = w->column_from; j < w->column_to; j++) {
+                float *to = dx + cell(p, w, i, j) + k;
+                v_store_some(to, v_load_some(to, left) + share, left);
+            }
+    }
+}
+
+void CNN_KERNEL(avg_pool_grad)(const cnn_pool *p, int64_t n, const float *dy, float *dx) {
+    ptrdiff_t in = (ptrdiff_t)p->in_h * p->in_w * p->channels;
+    for (int64_t s = 0; s < n; s++, dx += in) {
+        memset(dx, 0, (size_t)in * sizeof *dx);
+        for (int r = 0; r < p->out_h; r++)
+            for (int c = 0; c < p->out_w; c++, dy += p->channels) {
+                window w = window_at(p, r, c);
+                spread(p, &w, dy, dx);
+            }
+    }
+}

@@ -1,0 +1,115 @@
+/* Vectors of floats as wide as the instruction set being compiled for: GCC's vector types, so that one source
+ * serves AVX-512, AVX2, SSE2 and NEON. Included by kernels only. */
+#ifndef CNN_KERNELS_SIMD_H
+#define CNN_KERNELS_SIMD_H
+
+#include <stdint.h>
+#include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#if defined(__AVX512F__)
+#define CNN_LANES 16
+#elif defined(__AVX__)
+#define CNN_LANES 8
+#else
+#define CNN_LANES 4
+#endif
+
+typedef float vf __attribute__((vector_size(4 * CNN_LANES)));
+typedef int32_t vi __attribute__((vector_size(4 * CNN_LANES)));
+
+static inline vf v_load(const float *p) {
+    vf v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline void v_store(float *p, vf v) {
+    memcpy(p, &v, sizeof v);
+}
+
+static inline vf v_set1(float x) {
+    return x - (vf){0};
+}
+
+/* The first n < CNN_LANES elements, the rest 0; and their store. Nothing beyond them is touched. */
+static inline vf v_load_n(const float *p, int n) {
+#if defined(__AVX512F__)
+    return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#elif defined(__AVX2__)
+    const vi lane = {0, 1, 2, 3, 4, 5, 6, 7};
+    return _mm256_maskload_ps(p, (__m256i)(lane < n));
+#else
+    vf v = {0};
+    for (int i = 0; i < n; i++) v[i] = p[i];
+    return v;
+#endif
+}
+
+static inline void v_store_n(float *p, vf v, int n) {
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v);
+#elif defined(__AVX2__)
+    const vi lane = {0, 1, 2, 3, 4, 5, 6, 7};
+    _mm256_maskstore_ps(p, (__m256i)(lane < n), v);
+#else
+    for (int i = 0; i < n; i++) p[i] = v[i];
+#endif
+}
+
+/* a·b + c, rounded once where the instruction set can. */
+static inline vf v_fma(vf a, vf b, vf c) {
+#if defined(__AVX512F__)
+    return _mm512_fmadd_ps(a, b, c);
+#elif defined(__FMA__)
+    return _mm256_fmadd_ps(a, b, c);
+#elif defined(__aarch64__)
+    return vfmaq_f32(c, a, b);
+#else
+    return a * b + c;
+#endif
+}
+
+/* mask ? a : b by lane; masks are the -1/0 of a vector comparison. */
+static inline vf v_select(vi mask, vf a, vf b) {
+    return (vf)((mask & (vi)a) | (~mask & (vi)b));
+}
+
+/* a > b ? a : b, and a < b ? a : b: b where either is not a number. */
+static inline vf v_max(vf a, vf b) {
+#if defined(__AVX512F__)
+    return _mm512_max_ps(a, b);
+#elif defined(__AVX__)
+    return _mm256_max_ps(a, b);
+#elif defined(__SSE__)
+    return _mm_max_ps(a, b);
+#else
+    return v_select(a > b, a, b);
+#endif
+}
+
+static inline vf v_min(vf a, vf b) {
+#if defined(__AVX512F__)
+    return _mm512_min_ps(a, b);
+#elif defined(__AVX__)
+    return _mm256_min_ps(a, b);
+#elif defined(__SSE__)
+    return _mm_min_ps(a, b);
+#else
+    return v_select(a < b, a, b);
+#endif
+}
+
+static inline float v_sum(vf v) {
+    float s[CNN_LANES];
+    memcpy(s, &v, sizeof v);
+    for (int width = CNN_LANES / 2; width > 0; width /= 2)
+        for (int i = 0; i < width; i++) s[i] += s[i + width];
+    return s[0];
+}
+
+#endif

@@ -1,0 +1,104 @@
+/* Conv2D: a bank of learned windows slid over pictures. */
+#include "layers/layer.h"
+#include "layers/activation.h"
+#include "layers/initializer.h"
+#include "base/status.h"
+#include "ops/conv.h"
+
+#include <limits.h>
+
+typedef struct conv2d {
+    cnn_layer layer;
+    int filters;
+    int kernel_size[2], strides[2], dilation_rate[2];
+    int padding, data_format, groups;
+    bool use_bias;
+    cJSON *activation_spec;
+    cJSON *kernel_initializer, *bias_initializer, *kernel_regularizer, *bias_regularizer, *activity_regularizer;
+    cJSON *kernel_constraint, *bias_constraint;
+    cnn_activation activation;
+    cnn_variable *kernel, *bias; /* borrowed from the layer's list */
+} conv2d;
+
+static const cnn_param params[] = {
+    {.name = "filters", .type = CNN_PARAM_INT, .offset = offsetof(conv2d, filters), .low = 1, .high = INT_MAX,
+     .help = "channels of the output"},
+    {.name = "kernel_size", .type = CNN_PARAM_PAIR, .offset = offsetof(conv2d, kernel_size), .low = 1, .high = INT_MAX,
+     .help = "rows and columns of the window"},
+    {.name = "strides", .type = CNN_PARAM_PAIR, .offset = offsetof(conv2d, strides), .fallback = "1", .low = 1,
+     .high = INT_MAX, .help = "step of the window"},
+    {.name = "padding", .type = CNN_PARAM_CHOICE, .offset = offsetof(conv2d, padding), .fallback = "\"valid\"",
+     .choices = "valid same", .help = "'valid': windows within the picture; 'same': zeros around it"},
+    {.name = "data_format", .type = CNN_PARAM_CHOICE, .offset = offsetof(conv2d, data_format),
+     .fallback = "\"channels_last\"", .choices = "channels_last", .nullable = true, .help = "only 'channels_last'"},
+    {.name = "dilation_rate", .type = CNN_PARAM_PAIR, .offset = offsetof(conv2d, dilation_rate), .fallback = "1",
+     .low = 1, .high = INT_MAX, .help = "spacing of the window's cells"},
+    {.name = "groups", .type = CNN_PARAM_INT, .offset = offsetof(conv2d, groups), .fallback = "1", .low = 1,
+     .high = INT_MAX, .help = "channels are split into this many groups, convolved apart"},
+    {.name = "activation", .type = CNN_PARAM_JSON, .offset = offsetof(conv2d, activation_spec), .fallback = "null",
+     .help = "name of an activation; nil is linear"},
+    {.name = "use_bias", .type = CNN_PARAM_BOOL, .offset = offsetof(conv2d, use_bias), .fallback = "true",
+     .help = "add a learned number to each channel"},
+    {.name = "kernel_initializer", .type = CNN_PARAM_JSON, .offset = offsetof(conv2d, kernel_initializer),
+     .fallback = "\"glorot_uniform\"", .help = "how the windows are drawn"},
+    {.name = "bias_initializer", .type = CNN_PARAM_JSON, .offset = offsetof(conv2d, bias_initializer),
+     .fallback = "\"zeros\"", .help = "how the bias starts"},
+    {.name = "kernel_regularizer", .type = CNN_PARAM_JSON, .offset = offsetof(conv2d, kernel_regularizer),
+     .fallback = "null", .help = "'l1', 'l2' or {class_name = 'L2', config = {l2 = 0.01}}"},
+    {.name = "bias_regularizer", .type = CNN_PARAM_JSON, .offset = offsetof(conv2d, bias_regularizer),
+     .fallback = "null", .help = "the same for the bias"},
+    CNN_UNSUPPORTED_PARAM(activity_regularizer, conv2d),
+    CNN_UNSUPPORTED_PARAM(kernel_constraint, conv2d),
+    CNN_UNSUPPORTED_PARAM(bias_constraint, conv2d),
+    CNN_LAYER_PARAMS,
+    {0}};
+
+static cnn_status init(cnn_layer *layer) {
+    conv2d *self = (conv2d *)layer;
+    CNN_TRY(cnn_activation_read(&self->activation, self->activation_spec));
+    CNN_TRY(cnn_initializer_check(self->kernel_initializer));
+    CNN_TRY(cnn_initializer_check(self->bias_initializer));
+    CNN_TRY(cnn_layer_refuse(layer, "activity_regularizer", self->activity_regularizer));
+    CNN_TRY(cnn_layer_refuse(layer, "kernel_constraint", self->kernel_constraint));
+    CNN_TRY(cnn_layer_refuse(layer, "bias_constraint", self->bias_constraint));
+    if (self->filters % self->groups)
+        return cnn_fail(CNN_ERROR_ARGUMENT, "Conv2D: groups = %d must divide filters = %d", self->groups, self->filters);
+    if ((self->strides[0] > 1 || self->strides[1] > 1) && (self->dilation_rate[0] > 1 || self->dilation_rate[1] > 1))
+        return cnn_fail(CNN_ERROR_ARGUMENT, "Conv2D: strides > 1 cannot go with dilation_rate > 1");
+    return CNN_OK;
+}
+
+static cnn_status build(cnn_layer *layer, const cnn_tensor *const *inputs, int n_inputs) {
+    conv2d *self = (conv2d *)layer;
+    (void)n_inputs;
+    CNN_TRY(cnn_layer_expect_rank(layer, inputs[0], 4, "[N,H,W,C]"));
+    int64_t channels = inputs[0]->shape[3];
+    if (channels % self->groups)
+        return cnn_fail(CNN_ERROR_SHAPE, "groups = %d must divide the %lld input channels", self->groups,
+                        (long long)channels);
+    int64_t kernel[] = {self->kernel_size[0], self->kernel_size[1], channels / self->groups, self->filters};
+    CNN_TRY(cnn_layer_add_variable(&self->kernel, layer, "kernel", 4, kernel, self->kernel_initializer,
+                                   self->kernel_regularizer, true));
+    if (!self->use_bias) return CNN_OK;
+    return cnn_layer_add_variable(&self->bias, layer, "bias", 1, &kernel[3], self->bias_initializer,
+                                  self->bias_regularizer, true);
+}
+
+static cnn_status call(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs, bool training) {
+    conv2d *self = (conv2d *)layer;
+    (void)n_inputs;
+    cnn_conv2d attributes = {.class = &cnn_op_conv2d.class, .strides = {self->strides[0], self->strides[1]},
+                                .padding = self->padding, .groups = self->groups, .pool = {1, 1},
+                                .dilation_rate = {self->dilation_rate[0], self->dilation_rate[1]}};
+    cnn_tensor *operands[] = {inputs[0], self->kernel->value, self->use_bias ? self->bias->value : NULL};
+    cnn_tensor *sums;
+    CNN_TRY(cnn_op_apply(&sums, &cnn_op_conv2d, &attributes, operands, self->use_bias ? 3 : 2, training));
+    return cnn_activation_apply(out, &self->activation, sums);
+}
+
+extern const cnn_layer_class cnn_layer_conv2d;
+const cnn_layer_class cnn_layer_conv2d = {
+    .class = {.kind = "layer", .name = "Conv2D", .aliases = "Convolution2D", .size = sizeof(conv2d), .params = params,
+              .help = "2-D convolution: x [N,H,W,C] to [N,H',W',filters], with kernel [rows,columns,C/groups,filters] and "
+                      "bias [filters]."},
+    .min_inputs = 1, .max_inputs = 1, .init = init, .build = build, .call = call};

@@ -1,0 +1,82 @@
+/* Dense: every output is a weighted sum of all inputs. */
+#include "layers/layer.h"
+#include "layers/activation.h"
+#include "layers/initializer.h"
+#include "base/status.h"
+#include "ops/dense.h"
+
+#include <limits.h>
+
+typedef struct dense {
+    cnn_layer layer;
+    int units;
+    bool use_bias;
+    cJSON *activation_spec;
+    cJSON *kernel_initializer, *bias_initializer, *kernel_regularizer, *bias_regularizer, *activity_regularizer;
+    cJSON *kernel_constraint, *bias_constraint, *lora_rank, *quantization_config;
+    cnn_activation activation;
+    cnn_variable *kernel, *bias; /* borrowed from the layer's list */
+} dense;
+
+static const cnn_param params[] = {
+    {.name = "units", .type = CNN_PARAM_INT, .offset = offsetof(dense, units), .low = 1, .high = INT_MAX,
+     .help = "size of the output"},
+    {.name = "activation", .type = CNN_PARAM_JSON, .offset = offsetof(dense, activation_spec), .fallback = "null",
+     .help = "name of an activation; nil is linear"},
+    {.name = "use_bias", .type = CNN_PARAM_BOOL, .offset = offsetof(dense, use_bias), .fallback = "true",
+     .help = "add a learned number to each output"},
+    {.name = "kernel_initializer", .type = CNN_PARAM_JSON, .offset = offsetof(dense, kernel_initializer),
+     .fallback = "\"glorot_uniform\"", .help = "how the weights are drawn"},
+    {.name = "bias_initializer", .type = CNN_PARAM_JSON, .offset = offsetof(dense, bias_initializer),
+     .fallback = "\"zeros\"", .help = "how the bias starts"},
+    {.name = "kernel_regularizer", .type = CNN_PARAM_JSON, .offset = offsetof(dense, kernel_regularizer),
+     .fallback = "null", .help = "'l1', 'l2' or {class_name = 'L2', config = {l2 = 0.01}}"},
+    {.name = "bias_regularizer", .type = CNN_PARAM_JSON, .offset = offsetof(dense, bias_regularizer),
+     .fallback = "null", .help = "the same for the bias"},
+    CNN_UNSUPPORTED_PARAM(activity_regularizer, dense),
+    CNN_UNSUPPORTED_PARAM(kernel_constraint, dense),
+    CNN_UNSUPPORTED_PARAM(bias_constraint, dense),
+    CNN_UNSUPPORTED_PARAM(lora_rank, dense),
+    CNN_UNSUPPORTED_PARAM(quantization_config, dense),
+    CNN_LAYER_PARAMS,
+    {0}};
+
+static cnn_status init(cnn_layer *layer) {
+    dense *self = (dense *)layer;
+    CNN_TRY(cnn_activation_read(&self->activation, self->activation_spec));
+    CNN_TRY(cnn_initializer_check(self->kernel_initializer));
+    CNN_TRY(cnn_initializer_check(self->bias_initializer));
+    CNN_TRY(cnn_layer_refuse(layer, "activity_regularizer", self->activity_regularizer));
+    CNN_TRY(cnn_layer_refuse(layer, "kernel_constraint", self->kernel_constraint));
+    CNN_TRY(cnn_layer_refuse(layer, "bias_constraint", self->bias_constraint));
+    CNN_TRY(cnn_layer_refuse(layer, "lora_rank", self->lora_rank));
+    return cnn_layer_refuse(layer, "quantization_config", self->quantization_config);
+}
+
+static cnn_status build(cnn_layer *layer, const cnn_tensor *const *inputs, int n_inputs) {
+    dense *self = (dense *)layer;
+    (void)n_inputs;
+    if (inputs[0]->rank < 2) return cnn_layer_expect_rank(layer, inputs[0], 2, "[N,features]");
+    int64_t kernel[] = {inputs[0]->shape[inputs[0]->rank - 1], self->units};
+    CNN_TRY(cnn_layer_add_variable(&self->kernel, layer, "kernel", 2, kernel, self->kernel_initializer,
+                                   self->kernel_regularizer, true));
+    if (!self->use_bias) return CNN_OK;
+    return cnn_layer_add_variable(&self->bias, layer, "bias", 1, &kernel[1], self->bias_initializer,
+                                  self->bias_regularizer, true);
+}
+
+static cnn_status call(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs, bool training) {
+    dense *self = (dense *)layer;
+    (void)n_inputs;
+    cnn_dense attributes = {.class = &cnn_op_dense.class};
+    cnn_tensor *operands[] = {inputs[0], self->kernel->value, self->use_bias ? self->bias->value : NULL};
+    cnn_tensor *sums;
+    CNN_TRY(cnn_op_apply(&sums, &cnn_op_dense, &attributes, operands, self->use_bias ? 3 : 2, training));
+    return cnn_activation_apply(out, &self->activation, sums);
+}
+
+extern const cnn_layer_class cnn_layer_dense;
+const cnn_layer_class cnn_layer_dense = {
+    .class = {.kind = "layer", .name = "Dense", .size = sizeof(dense), .params = params,
+              .help = "x [N,…,K] to [N,…,units], with kernel [K,units] and bias [units]."},
+    .min_inputs = 1, .max_inputs = 1, .init = init, .build = build, .call = call};

@@ -1,0 +1,279 @@
+#include "layers/layer.h"
+#include "layers/initializer.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "base/text.h"
+#include "ops/shape.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- names --------------------------------------------------------------------------------------------- */
+
+/* How often each class was named so far: "conv2d", then "conv2d_1". */
+static struct {
+    const cnn_class *class;
+    int count;
+} name_counts[256];
+
+void cnn_clear_session(void) {
+    memset(name_counts, 0, sizeof name_counts);
+}
+
+static char *next_name(const cnn_class *class) {
+    int slot = 0, last = (int)(sizeof name_counts / sizeof *name_counts) - 1;
+    while (slot < last && name_counts[slot].class && name_counts[slot].class != class) slot++;
+    name_counts[slot].class = class;
+    int count = name_counts[slot].count++;
+    char base[64], name[80];
+    cnn_snake_case(base, sizeof base, class->name);
+    if (count > 0)
+        snprintf(name, sizeof name, "%s_%d", base, count);
+    else
+        snprintf(name, sizeof name, "%s", base);
+    return cnn_strdup(name);
+}
+
+/* ---- life ---------------------------------------------------------------------------------------------- */
+
+static const cnn_layer_class *class_of(const cnn_layer *layer) {
+    return (const cnn_layer_class *)layer->class;
+}
+
+cnn_status cnn_layer_create(cnn_layer **out, const cnn_class *class, const cJSON *config) {
+    void *object;
+    CNN_TRY(cnn_object_new(&object, class, config));
+    cnn_layer *layer = object;
+    layer->refs = 1;
+    cnn_status status = CNN_OK;
+    if (layer->batch_input_shape.rank > 0 && layer->input_shape.rank < 0) {
+        layer->input_shape.rank = layer->batch_input_shape.rank - 1;
+        memcpy(layer->input_shape.sizes, layer->batch_input_shape.sizes + 1,
+               (size_t)layer->input_shape.rank * sizeof(int64_t));
+    }
+    if (((const cnn_layer_class *)class)->init) status = ((const cnn_layer_class *)class)->init(layer);
+    if (status == CNN_OK && !layer->name && !(layer->name = next_name(class))) status = cnn_fail_memory(80);
+    if (status != CNN_OK)
+        cnn_layer_release(layer);
+    else
+        *out = layer;
+    return status;
+}
+
+cnn_status cnn_layer_new(cnn_layer **out, const char *class_name, const char *config) {
+    const cnn_class *class;
+    CNN_TRY(cnn_class_find(&class, cnn_layer_classes, class_name));
+    cJSON *json;
+    CNN_TRY(cnn_json_parse(&json, class->name, config));
+    cnn_status status = cnn_layer_create(out, class, json);
+    cJSON_Delete(json);
+    return status;
+}
+
+cnn_layer *cnn_layer_retain(cnn_layer *layer) {
+    __atomic_add_fetch(&layer->refs, 1, __ATOMIC_RELAXED);
+    return layer;
+}
+
+static void drop_variables(cnn_layer *layer) {
+    for (int i = 0; i < layer->variable_count; i++) cnn_variable_release(layer->variables[i]);
+    cnn_free(layer->variables);
+    layer->variables = NULL;
+    layer->variable_count = 0;
+}
+
+void cnn_layer_release(cnn_layer *layer) {
+    if (!layer || __atomic_sub_fetch(&layer->refs, 1, __ATOMIC_ACQ_REL) > 0) return;
+    if (class_of(layer)->close) class_of(layer)->close(layer);
+    drop_variables(layer);
+    cnn_object_free(layer);
+}
+
+const char *const *cnn_layer_names(void) {
+    static const char *names[128];
+    for (int i = 0; cnn_layer_classes[i] && i < 127; i++) names[i] = cnn_layer_classes[i]->name;
+    return names;
+}
+
+const char *cnn_layer_name(const cnn_layer *layer) {
+    return layer->name;
+}
+
+const char *cnn_layer_class_name(const cnn_layer *layer) {
+    return layer->class->name;
+}
+
+bool cnn_layer_trainable(const cnn_layer *layer) {
+    return layer->trainable;
+}
+
+int cnn_layer_variable_count(const cnn_layer *layer) {
+    return layer->variable_count;
+}
+
+cnn_variable *cnn_layer_variable(const cnn_layer *layer, int index) {
+    return index >= 0 && index < layer->variable_count ? layer->variables[index] : NULL;
+}
+
+cJSON *cnn_layer_config_json(const cnn_layer *layer) {
+    return cnn_object_config(layer);
+}
+
+cnn_status cnn_layer_config(char **out, const cnn_layer *layer) {
+    cJSON *json = cnn_layer_config_json(layer);
+    char *text = json ? cJSON_PrintUnformatted(json) : NULL;
+    cJSON_Delete(json);
+    if (!text) return cnn_fail_memory(256);
+    *out = text;
+    return CNN_OK;
+}
+
+/* ---- variables ----------------------------------------------------------------------------------------- */
+
+void cnn_variable_release(cnn_variable *variable) {
+    if (!variable || __atomic_sub_fetch(&variable->refs, 1, __ATOMIC_ACQ_REL) > 0) return;
+    cnn_tensor_release(variable->value);
+    cnn_free(variable->name);
+    cnn_free(variable);
+}
+
+static cnn_status new_variable(cnn_variable **out, const char *name, int rank, const int64_t *shape,
+                               const cJSON *initializer, const cJSON *regularizer, bool trainable) {
+    cnn_variable *v = cnn_calloc(sizeof *v);
+    if (!v) return cnn_fail_memory(sizeof *v);
+    v->refs = 1;
+    v->trainable = trainable;
+    cnn_status status = (v->name = cnn_strdup(name)) ? CNN_OK : cnn_fail_memory(strlen(name));
+    if (status == CNN_OK) status = cnn_tensor_alloc(&v->value, CNN_FLOAT32, rank, shape);
+    if (status == CNN_OK) status = cnn_regularizer_read(regularizer, &v->l1, &v->l2);
+    if (status == CNN_OK) status = cnn_initializer_fill(initializer, NULL, cnn_f32(v->value), rank, shape);
+    if (status != CNN_OK) {
+        cnn_variable_release(v);
+        return status;
+    }
+    v->value->trainable = trainable;
+    *out = v;
+    return CNN_OK;
+}
+
+cnn_status cnn_layer_add_variable(cnn_variable **out, cnn_layer *layer, const char *name, int rank,
+                                  const int64_t *shape, const cJSON *initializer, const cJSON *regularizer,
+                                  bool trainable) {
+    size_t bytes = (size_t)(layer->variable_count + 1) * sizeof *layer->variables;
+    cnn_variable **grown = cnn_realloc(layer->variables, bytes);
+    if (!grown) return cnn_fail_memory(bytes);
+    layer->variables = grown;
+    cnn_variable *variable = NULL;
+    CNN_TRY(new_variable(&variable, name, rank, shape, initializer, regularizer, trainable));
+    variable->value->trainable = trainable && layer->trainable;
+    layer->variables[layer->variable_count++] = variable;
+    *out = variable;
+    return CNN_OK;
+}
+
+void cnn_layer_set_trainable(cnn_layer *layer, bool trainable) {
+    layer->trainable = trainable;
+    if (class_of(layer)->set_trainable) class_of(layer)->set_trainable(layer, trainable);
+    for (int i = 0; i < layer->variable_count; i++)
+        layer->variables[i]->value->trainable = trainable && layer->variables[i]->trainable;
+}
+
+/* ---- calls --------------------------------------------------------------------------------------------- */
+
+cnn_status cnn_layer_fail(const cnn_layer *layer, cnn_status status) {
+    char base[64], who[160];
+    cnn_snake_case(base, sizeof base, layer->class->name);
+    if (layer->name && strncmp(layer->name, base, strlen(base)) != 0)
+        snprintf(who, sizeof who, "%s '%.80s'", layer->class->name, layer->name);
+    else
+        snprintf(who, sizeof who, "%s", layer->name ? layer->name : layer->class->name);
+    return cnn_fail_in(status, who);
+}
+
+cnn_status cnn_layer_refuse(const cnn_layer *layer, const char *argument, const cJSON *value) {
+    if (!value) return CNN_OK;
+    return cnn_fail(CNN_ERROR_ARGUMENT, "%s: '%s' is not supported", layer->class->name, argument);
+}
+
+cnn_status cnn_layer_expect_rank(const cnn_layer *layer, const cnn_tensor *input, int rank, const char *axes) {
+    char shape[CNN_SHAPE_TEXT];
+    if (input->rank == rank) return CNN_OK;
+    return cnn_fail(CNN_ERROR_SHAPE, "%s: expected %d axes %s, got an input of shape %s", layer->class->name, rank, axes,
+                    cnn_shape_text(shape, sizeof shape, input->rank, input->shape));
+}
+
+static void release_call(cnn_call *call) {
+    if (__atomic_sub_fetch(&call->refs, 1, __ATOMIC_ACQ_REL) > 0) return;
+    for (int i = 0; i < call->n_inputs; i++) cnn_tensor_release(call->inputs[i]);
+    cnn_free(call->inputs);
+    cnn_layer_release(call->layer);
+    cnn_free(call);
+}
+
+const cnn_call *cnn_call_of(const cnn_tensor *tensor) {
+    return tensor->node ? tensor->node->call : NULL;
+}
+
+cnn_status cnn_call_record(cnn_tensor *result, cnn_layer *layer, cnn_tensor *const *inputs, int n_inputs) {
+    cnn_call *call = cnn_calloc(sizeof *call);
+    cnn_tensor **list = cnn_malloc((size_t)n_inputs * sizeof *list);
+    if (!call || !list) {
+        cnn_free(call);
+        cnn_free(list);
+        return cnn_fail_memory(sizeof *call);
+    }
+    for (int i = 0; i < n_inputs; i++) list[i] = cnn_tensor_retain(inputs[i]);
+    *call = (cnn_call){.refs = 1, .layer = cnn_layer_retain(layer), .n_inputs = n_inputs, .inputs = list};
+    cnn_call_release_hook = release_call;
+    if (result->node->call) release_call(result->node->call);
+    result->node->call = call;
+    return CNN_OK;
+}
+
+/* A layer may give its input back as it is; a result of its own is needed where the call is recorded. */
+static cnn_status own_result(cnn_tensor **result) {
+    if (!(*result)->node->call && (*result)->node->op) return CNN_OK;
+    cnn_tensor *own;
+    CNN_TRY(cnn_op_apply(&own, &cnn_op_identity, NULL, result, 1, false));
+    cnn_tensor_release(*result);
+    *result = own;
+    return CNN_OK;
+}
+
+static cnn_status build_for(cnn_layer *layer, const cnn_tensor *const *inputs, int n_inputs) {
+    if (layer->built) return CNN_OK;
+    cnn_status status = class_of(layer)->build ? class_of(layer)->build(layer, inputs, n_inputs) : CNN_OK;
+    layer->built = status == CNN_OK;
+    if (status != CNN_OK) drop_variables(layer);
+    return status;
+}
+
+cnn_status cnn_layer_build(cnn_layer *layer, int rank, const int64_t *shape) {
+    cnn_tensor *input;
+    if (rank < 1) return cnn_fail(CNN_ERROR_SHAPE, "%s: build expects a shape with a batch axis", layer->class->name);
+    CNN_TRY(cnn_symbolic_input(&input, rank - 1, shape + 1, CNN_FLOAT32));
+    cnn_status status = build_for(layer, (const cnn_tensor *const *)&input, 1);
+    cnn_tensor_release(input);
+    return status == CNN_OK ? CNN_OK : cnn_layer_fail(layer, status);
+}
+
+cnn_status cnn_layer_call(cnn_tensor **out, cnn_layer *layer, cnn_tensor *const *inputs, int count, bool training) {
+    const cnn_layer_class *class = class_of(layer);
+    if (count < class->min_inputs || count > class->max_inputs)
+        return cnn_fail(CNN_ERROR_ARGUMENT, class->max_inputs == 1 ? "%s: expected one input, got %d"
+                                                                   : "%s: expected several inputs, got %d",
+                        layer->name, count);
+    cnn_status status = build_for(layer, (const cnn_tensor *const *)inputs, count);
+    cnn_tensor *result = NULL;
+    if (status == CNN_OK) status = class->call(layer, &result, inputs, count, training);
+    if (status == CNN_OK && !result->data) {
+        status = own_result(&result);
+        if (status == CNN_OK) status = cnn_call_record(result, layer, inputs, count);
+    }
+    if (status != CNN_OK) {
+        cnn_tensor_release(result);
+        return cnn_layer_fail(layer, status);
+    }
+    *out = result;
+    return CNN_OK;
+}

@@ -1,0 +1,105 @@
+/* Layers: named objects with variables and a config. A layer says, when called, which ops it applies to its inputs;
+ * called on tensors it computes, called on symbolic tensors it extends their graph. One file a layer: a struct that
+ * begins with cnn_layer, a table of arguments, build, call. */
+#ifndef CNN_LAYERS_LAYER_H
+#define CNN_LAYERS_LAYER_H
+
+#include "base/config.h"
+#include "ops/op.h"
+
+typedef struct cnn_layer_class {
+    cnn_class class;
+    int min_inputs, max_inputs;
+    /* Makes what the params only describe, and checks what one param alone can't tell. May be NULL. */
+    cnn_status (*init)(cnn_layer *layer);
+    /* Adds the variables (cnn_layer_add_variable), knowing the inputs' shapes. May be NULL. */
+    cnn_status (*build)(cnn_layer *layer, const cnn_tensor *const *inputs, int n_inputs);
+    /* The ops. *out is a new reference; it may be one to the input. */
+    cnn_status (*call)(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs, bool training);
+    void (*close)(cnn_layer *layer); /* frees what init made; may be NULL */
+    /* Passes the flag on to layers within; may be NULL. */
+    void (*set_trainable)(cnn_layer *layer, bool trainable);
+} cnn_layer_class;
+
+struct cnn_layer {
+    const cnn_class *class; /* a cnn_layer_class */
+    int refs;
+    char *name;
+    bool trainable;
+    cJSON *dtype;          /* "float32", or Keras 3's policy object */
+    cnn_shape input_shape; /* of a sample; rank -1 if not given */
+    cnn_shape batch_input_shape;
+    bool built;
+    int variable_count;
+    cnn_variable **variables;
+};
+
+/* The arguments every layer has; stands last in their tables. */
+#define CNN_LAYER_PARAMS                                                                                               \
+    {.name = "name", .type = CNN_PARAM_STRING, .offset = offsetof(cnn_layer, name), .fallback = "null",                \
+     .help = "the layer's name; by default its class's, numbered"},                                                    \
+        {.name = "trainable", .type = CNN_PARAM_BOOL, .offset = offsetof(cnn_layer, trainable), .fallback = "true",    \
+         .help = "whether training changes the weights"},                                                              \
+        {.name = "dtype", .type = CNN_PARAM_JSON, .offset = offsetof(cnn_layer, dtype), .fallback = "\"float32\"",     \
+         .help = "'float32'"},                                                                                         \
+        {.name = "input_shape", .type = CNN_PARAM_SHAPE, .offset = offsetof(cnn_layer, input_shape),                   \
+         .fallback = "null", .derived = true, .help = "shape of one sample, for the first layer of a Sequential"},     \
+    {                                                                                                                  \
+        .name = "batch_input_shape", .type = CNN_PARAM_SHAPE, .offset = offsetof(cnn_layer, batch_input_shape),        \
+        .fallback = "null", .derived = true, .help = "the same with the batch size (or nil) before it"                 \
+    }
+
+/* An argument that Keras writes into configs and that only its neutral value, null, is taken of. */
+#define CNN_UNSUPPORTED_PARAM(argument, type_name)                                                                     \
+    {                                                                                                                  \
+        .name = #argument, .type = CNN_PARAM_JSON, .offset = offsetof(type_name, argument), .fallback = "null",        \
+        .help = "only nil"                                                                                             \
+    }
+/* The error for such an argument that is not null. */
+cnn_status cnn_layer_refuse(const cnn_layer *layer, const char *argument, const cJSON *value);
+
+/* NULL-terminated, of cnn_layer_class. */
+extern const cnn_class *const cnn_layer_classes[];
+
+/* config: a JSON object or NULL. */
+cnn_status cnn_layer_create(cnn_layer **out, const cnn_class *class, const cJSON *config);
+/* Keras's config of the layer, with its name. */
+cJSON *cnn_layer_config_json(const cnn_layer *layer);
+
+/* ---- for build ------------------------------------------------------------------------------------------- */
+
+/* A float32 variable filled by the initializer spec ("glorot_uniform", {"class_name": …}); regularizer: a spec or
+ * NULL. Returned borrowed. */
+cnn_status cnn_layer_add_variable(cnn_variable **out, cnn_layer *layer, const char *name, int rank,
+                                  const int64_t *shape, const cJSON *initializer, const cJSON *regularizer,
+                                  bool trainable);
+void cnn_variable_release(cnn_variable *variable);
+
+/* "dense: …" as messages name a layer: by class and, where it differs from the default, by name. */
+cnn_status cnn_layer_fail(const cnn_layer *layer, cnn_status status);
+
+/* An error unless the input has this rank ("expected 4 axes [N,H,W,C], got shape …"). */
+cnn_status cnn_layer_expect_rank(const cnn_layer *layer, const cnn_tensor *input, int rank, const char *axes);
+
+/* ---- calls ----------------------------------------------------------------------------------------------- */
+
+/* The call of a layer on symbolic tensors; the result's node holds it. */
+typedef struct cnn_call {
+    int refs;
+    cnn_layer *layer;
+    int n_inputs;
+    cnn_tensor **inputs;
+} cnn_call;
+
+/* The call whose result a symbolic tensor is, or NULL. */
+const cnn_call *cnn_call_of(const cnn_tensor *tensor);
+/* Marks the symbolic tensor as the layer's result. */
+cnn_status cnn_call_record(cnn_tensor *result, cnn_layer *layer, cnn_tensor *const *inputs, int n_inputs);
+
+/* The symbolic tensor that an InputLayer stands for; each call makes a new one. */
+cnn_status cnn_input_from_layer(cnn_tensor **out, cnn_layer *layer);
+
+/* Forgets how many layers of each class were named, as Keras's clear_session. */
+CNN_API void cnn_clear_session(void);
+
+#endif

@@ -1,0 +1,141 @@
+/* Applying an op: to symbolic tensors it extends their graph, to others it runs. */
+#include "ops/op.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "base/status.h"
+#include "base/text.h"
+
+#include <string.h>
+
+cnn_status cnn_op_infer(const cnn_op *op, const void *attributes, const cnn_tensor *const *inputs, int n_inputs,
+                        cnn_op_info *info) {
+    if (n_inputs < op->min_inputs || n_inputs > op->max_inputs)
+        return cnn_fail(CNN_ERROR_ARGUMENT, "%s: expected %d to %d inputs, got %d", op->class.name, op->min_inputs,
+                        op->max_inputs, n_inputs);
+    for (int i = 0; i < n_inputs; i++)
+        if (inputs[i]->dtype != CNN_FLOAT32 && !(i < 32 && (op->constant | op->any_dtype) >> i & 1))
+            return cnn_fail(CNN_ERROR_DTYPE, "%s: expected float32 as input %d, got %s (astype \"float32\")",
+                            op->class.name, i + 1, cnn_dtype_name(inputs[i]->dtype));
+    *info = (cnn_op_info){.dtype = CNN_FLOAT32, .per_sample = op->per_sample};
+    return op->infer(attributes, inputs, n_inputs, info);
+}
+
+void (*cnn_call_release_hook)(struct cnn_call *call);
+
+/* ---- symbolic ------------------------------------------------------------------------------------------ */
+
+static void release_node(cnn_node *node) {
+    if (__atomic_sub_fetch(&node->refs, 1, __ATOMIC_ACQ_REL) > 0) return;
+    for (int i = 0; i < node->n_inputs; i++) cnn_tensor_release(node->inputs[i]);
+    cnn_free(node->inputs);
+    cnn_free(node->attributes);
+    if (node->call) cnn_call_release_hook(node->call);
+    cnn_free(node);
+}
+
+static cnn_tensor *symbolic_tensor(const cnn_op_info *info, cnn_node *node) {
+    cnn_tensor *t = cnn_calloc(sizeof *t);
+    if (!t) return NULL;
+    cnn_node_release_hook = release_node;
+    t->refs = 1;
+    t->dtype = info->dtype;
+    t->rank = info->rank;
+    t->size = 1;
+    for (int i = 0; i < info->rank; i++) {
+        t->shape[i] = info->shape[i];
+        t->size = info->shape[i] < 0 || t->size < 0 ? -1 : t->size * info->shape[i];
+    }
+    t->node = node;
+    return t;
+}
+
+cnn_status cnn_symbolic_input(cnn_tensor **out, int rank, const int64_t *shape, cnn_dtype dtype) {
+    if (rank < 0 || rank >= CNN_MAX_RANK)
+        return cnn_fail(CNN_ERROR_SHAPE, "Input: expected at most %d sizes, got %d", CNN_MAX_RANK - 1, rank);
+    cnn_op_info info = {.dtype = dtype, .rank = rank + 1, .shape = {-1}};
+    for (int i = 0; i < rank; i++) {
+        if (shape[i] < 1)
+            return cnn_fail(CNN_ERROR_SHAPE, "Input: sizes must be 1 or more, got %lld", (long long)shape[i]);
+        info.shape[i + 1] = shape[i];
+    }
+    cnn_node *node = cnn_calloc(sizeof *node);
+    cnn_tensor *t = node ? symbolic_tensor(&info, node) : NULL;
+    if (!t) {
+        cnn_free(node);
+        return cnn_fail_memory(sizeof *t);
+    }
+    node->refs = 1;
+    *out = t;
+    return CNN_OK;
+}
+
+static cnn_status extend_graph(cnn_tensor **out, const cnn_op *op, const void *attributes, const cnn_op_info *info,
+                               cnn_tensor *const *inputs, int n_inputs) {
+    cnn_node *node = cnn_calloc(sizeof *node);
+    void *copy = cnn_malloc(op->class.size);
+    cnn_tensor **list = cnn_malloc((size_t)n_inputs * sizeof *list);
+    cnn_tensor *t = node && copy && list ? symbolic_tensor(info, node) : NULL;
+    if (!t) {
+        cnn_free(list);
+        cnn_free(copy);
+        cnn_free(node);
+        return cnn_fail_memory(sizeof *node);
+    }
+    memcpy(copy, attributes, op->class.size);
+    for (int i = 0; i < n_inputs; i++) list[i] = cnn_tensor_retain(inputs[i]);
+    *node = (cnn_node){.refs = 1, .op = op, .attributes = copy, .n_inputs = n_inputs, .inputs = list};
+    *out = t;
+    return CNN_OK;
+}
+
+/* ---- eager --------------------------------------------------------------------------------------------- */
+
+static cnn_status run_now(cnn_tensor **out, const cnn_op *op, const void *attributes, const cnn_op_info *info,
+                          cnn_tensor *const *inputs, int n_inputs, bool training) {
+    if (op->alias) return cnn_reshape(out, inputs[0], info->rank, info->shape);
+    cnn_tensor *output;
+    CNN_TRY(cnn_tensor_alloc(&output, info->dtype, info->rank, info->shape));
+    cnn_status status = cnn_op_forward(op, attributes, info, (const cnn_tensor *const *)inputs, n_inputs, output, NULL,
+                                       training, op->random ? cnn_random_bits(cnn_default_random()) : 0);
+    if (status != CNN_OK)
+        cnn_tensor_release(output);
+    else
+        *out = output;
+    return status;
+}
+
+/* ---- both ---------------------------------------------------------------------------------------------- */
+
+static cnn_status apply(cnn_tensor **out, const cnn_op *op, const void *attributes, cnn_tensor *const *inputs,
+                        int n_inputs, bool training) {
+    cnn_op_info info;
+    CNN_TRY(cnn_op_infer(op, attributes, (const cnn_tensor *const *)inputs, n_inputs, &info));
+    for (int i = 0; i < n_inputs; i++)
+        if (!inputs[i]->data) return extend_graph(out, op, attributes, &info, inputs, n_inputs);
+    return run_now(out, op, attributes, &info, inputs, n_inputs, training);
+}
+
+cnn_status cnn_op_apply(cnn_tensor **out, const cnn_op *op, const void *attributes, cnn_tensor *const *inputs,
+                        int n_inputs, bool training) {
+    if (attributes) return apply(out, op, attributes, inputs, n_inputs, training);
+    void *defaults;
+    CNN_TRY(cnn_object_new(&defaults, &op->class, NULL));
+    cnn_status status = apply(out, op, defaults, inputs, n_inputs, training);
+    cnn_object_free(defaults);
+    return status;
+}
+
+cnn_status cnn_apply(cnn_tensor **out, const char *name, const char *attributes, cnn_tensor *const *inputs,
+                     int count) {
+    const cnn_op *op;
+    CNN_TRY(cnn_op_find(&op, name));
+    cJSON *config;
+    CNN_TRY(cnn_json_parse(&config, name, attributes));
+    void *object;
+    cnn_status status = cnn_object_new(&object, &op->class, config);
+    cJSON_Delete(config);
+    CNN_TRY(status);
+    status = apply(out, op, object, inputs, count, false);
+    cnn_object_free(object);
+    return status;
+}

@@ -1,0 +1,173 @@
+/* 2-D convolution (in truth cross-correlation, as everywhere in deep learning), with the bias, and, where a plan
+ * fuses them, relu and max pooling in the same pass. */
+#include "ops/conv.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "base/text.h"
+#include "kernels/kernels.h"
+
+#include <string.h>
+
+static const cnn_param params[] = {
+    {.name = "strides", .type = CNN_PARAM_PAIR, .offset = offsetof(cnn_conv2d, strides), .fallback = "1", .low = 1,
+     .help = "step of the window (rows, columns)"},
+    {.name = "padding", .type = CNN_PARAM_CHOICE, .offset = offsetof(cnn_conv2d, padding), .fallback = "\"valid\"",
+     .choices = "valid same", .help = "'valid': no padding; 'same': zeros, so that output = ceil(input / stride)"},
+    {.name = "dilation_rate", .type = CNN_PARAM_PAIR, .offset = offsetof(cnn_conv2d, dilation_rate),
+     .fallback = "1", .low = 1, .help = "spacing of the window's cells"},
+    {.name = "groups", .type = CNN_PARAM_INT, .offset = offsetof(cnn_conv2d, groups), .fallback = "1", .low = 1,
+     .help = "channels are split into this many groups, convolved apart"},
+    {.name = "relu", .type = CNN_PARAM_BOOL, .offset = offsetof(cnn_conv2d, relu), .fallback = "false",
+     .help = "apply relu to the result in the same pass"},
+    {.name = "pool", .type = CNN_PARAM_PAIR, .offset = offsetof(cnn_conv2d, pool), .fallback = "1", .low = 1, .high = 15,
+     .help = "then max pooling with windows of this size, without overlap, in the same pass"},
+    {0}};
+
+int64_t cnn_window_output(int64_t in, int window, int stride, int padding, int *before) {
+    *before = 0;
+    if (padding == CNN_PADDING_VALID) return in < window ? 0 : (in - window) / stride + 1;
+    int64_t out = (in + stride - 1) / stride;
+    int64_t pad = (out - 1) * stride + window - in;
+    if (pad > 0) *before = (int)(pad / 2);
+    return out;
+}
+
+static cnn_conv geometry(const cnn_conv2d *a, const cnn_tensor *x, const cnn_tensor *w) {
+    cnn_conv c = {.in_h = (int)x->shape[1], .in_w = (int)x->shape[2], .in_c = (int)x->shape[3],
+                  .out_c = (int)w->shape[3], .kernel_h = (int)w->shape[0], .kernel_w = (int)w->shape[1],
+                  .stride_h = a->strides[0], .stride_w = a->strides[1],
+                  .dilation_h = a->dilation_rate[0], .dilation_w = a->dilation_rate[1], .groups = a->groups};
+    int window_h = (c.kernel_h - 1) * c.dilation_h + 1, window_w = (c.kernel_w - 1) * c.dilation_w + 1;
+    c.out_h = (int)cnn_window_output(c.in_h, window_h, c.stride_h, a->padding, &c.pad_top);
+    c.out_w = (int)cnn_window_output(c.in_w, window_w, c.stride_w, a->padding, &c.pad_left);
+    return c;
+}
+
+static bool pooled(const cnn_conv2d *a) {
+    return a->pool[0] > 1 || a->pool[1] > 1;
+}
+
+static cnn_conv_epilogue epilogue(const cnn_op_call *call) {
+    const cnn_conv2d *a = call->attributes;
+    return (cnn_conv_epilogue){.bias = call->n_inputs > 2 ? cnn_f32(call->inputs[2]) : NULL, .relu = a->relu,
+                               .pool_h = a->pool[0], .pool_w = a->pool[1]};
+}
+
+/* Floats of the whole pre-pool gradient of one sample, which backward rebuilds when pooling or relu are fused. */
+static size_t dense_gradient(const cnn_conv *c) {
+    return CNN_ROUND_UP((size_t)c->out_h * (size_t)c->out_w * (size_t)c->out_c, CNN_ALIGN / sizeof(float));
+}
+
+static cnn_status check_shapes(const cnn_conv2d *a, const cnn_tensor *x, const cnn_tensor *w, const cnn_tensor *b) {
+    char shape[CNN_SHAPE_TEXT], other[CNN_SHAPE_TEXT];
+    if (x->rank != 4)
+        return cnn_fail(CNN_ERROR_SHAPE, "conv2d: expected an input [N,H,W,C], got shape %s",
+                        cnn_shape_text(shape, sizeof shape, x->rank, x->shape));
+    if (w->rank != 4)
+        return cnn_fail(CNN_ERROR_SHAPE, "conv2d: expected weights [height,width,channels,filters], got shape %s",
+                        cnn_shape_text(shape, sizeof shape, w->rank, w->shape));
+    if (w->size == 0) return cnn_fail(CNN_ERROR_SHAPE, "conv2d: the weights are empty");
+    if (x->shape[3] % a->groups || w->shape[3] % a->groups)
+        return cnn_fail(CNN_ERROR_SHAPE, "conv2d: groups = %d must divide the %d input channels and the %d filters",
+                        a->groups, (int)x->shape[3], (int)w->shape[3]);
+    if (w->shape[2] * a->groups != x->shape[3])
+        return cnn_fail(CNN_ERROR_SHAPE, "conv2d: weights %s with groups = %d do not fit an input of shape %s",
+                        cnn_shape_text(other, sizeof other, 4, w->shape), a->groups,
+                        cnn_shape_text(shape, sizeof shape, 4, x->shape));
+    if (b && (b->rank != 1 || b->shape[0] != w->shape[3]))
+        return cnn_fail(CNN_ERROR_SHAPE, "conv2d: expected a bias (%d,), got shape %s", (int)w->shape[3],
+                        cnn_shape_text(shape, sizeof shape, b->rank, b->shape));
+    return CNN_OK;
+}
+
+static cnn_status infer(const void *attributes, const cnn_tensor *const *inputs, int n_inputs, cnn_op_info *info) {
+    const cnn_conv2d *a = attributes;
+    const cnn_tensor *x = inputs[0], *w = inputs[1];
+    CNN_TRY(check_shapes(a, x, w, n_inputs > 2 ? inputs[2] : NULL));
+    cnn_conv c = geometry(a, x, w);
+    if (c.out_h < a->pool[0] || c.out_w < a->pool[1]) {
+        char shape[CNN_SHAPE_TEXT];
+        return cnn_fail(CNN_ERROR_SHAPE, "conv2d: a %d×%d window does not fit an input of shape %s",
+                        (c.kernel_h - 1) * c.dilation_h + 1, (c.kernel_w - 1) * c.dilation_w + 1,
+                        cnn_shape_text(shape, sizeof shape, 4, x->shape));
+    }
+    info->rank = 4;
+    info->shape[0] = x->shape[0];
+    info->shape[1] = c.out_h / a->pool[0];
+    info->shape[2] = c.out_w / a->pool[1];
+    info->shape[3] = c.out_c;
+
+    const cnn_kernels *k = cnn_kernel();
+    cnn_conv_epilogue e = {.relu = a->relu, .pool_h = a->pool[0], .pool_w = a->pool[1]};
+    info->prepared = (k->conv_packed_size(&c) + k->conv_packed_grad_size(&c)) * sizeof(float) + CNN_ALIGN;
+    info->scratch = k->conv_scratch(&c, &e) + dense_gradient(&c) * sizeof(float) + CNN_ALIGN;
+    if (pooled(a)) info->saved = (size_t)(info->shape[1] * info->shape[2] * info->shape[3]);
+    return CNN_OK;
+}
+
+/* Where the weights packed for the gradient lie behind those for the forward pass. */
+static float *packed_gradient(const cnn_kernels *k, const cnn_conv *c, void *prepared) {
+    return (float *)prepared + CNN_ROUND_UP(k->conv_packed_size(c), CNN_ALIGN / sizeof(float));
+}
+
+static void prepare(const cnn_op_call *call) {
+    const cnn_kernels *k = cnn_kernel();
+    cnn_conv c = geometry(call->attributes, call->inputs[0], call->inputs[1]);
+    const float *w = cnn_f32(call->inputs[1]);
+    k->conv_pack(&c, w, call->prepared);
+    if (call->backward_follows) k->conv_pack_grad(&c, w, packed_gradient(k, &c, call->prepared));
+}
+
+static cnn_status forward(const cnn_op_call *call) {
+    const cnn_tensor *x = call->inputs[0];
+    cnn_conv c = geometry(call->attributes, x, call->inputs[1]);
+    cnn_conv_epilogue e = epilogue(call);
+    cnn_kernel()->conv_forward(&c, (int)x->shape[0], cnn_f32(x), call->prepared, &e, cnn_f32(call->output),
+                               call->saved, call->scratch);
+    return CNN_OK;
+}
+
+/* The gradient before relu and pooling of sample n, in `dense` if it has to be made. */
+static const float *sums_gradient(const cnn_op_call *call, const cnn_conv *c, int64_t n, float *dense) {
+    const cnn_conv2d *a = call->attributes;
+    size_t cells = (size_t)(call->output->shape[1] * call->output->shape[2] * call->output->shape[3]);
+    const float *dy = cnn_f32(call->grad_output) + (size_t)n * cells;
+    if (pooled(a)) {
+        cnn_kernel()->conv_unpool(c, 1, a->pool[0], a->pool[1], dy, (const uint8_t *)call->saved + (size_t)n * cells,
+                                  dense);
+        return dense;
+    }
+    if (!a->relu) return dy;
+    const float *y = cnn_f32(call->output) + (size_t)n * cells;
+    for (size_t i = 0; i < cells; i++) dense[i] = y[i] > 0 ? dy[i] : 0;
+    return dense;
+}
+
+static cnn_status backward(const cnn_op_call *call) {
+    const cnn_kernels *k = cnn_kernel();
+    const cnn_tensor *x = call->inputs[0];
+    cnn_conv c = geometry(call->attributes, x, call->inputs[1]);
+    cnn_tensor *dx = call->grad_inputs[0], *dw = call->grad_inputs[1];
+    cnn_tensor *db = call->n_inputs > 2 ? call->grad_inputs[2] : NULL;
+    size_t in_cells = (size_t)c.in_h * (size_t)c.in_w * (size_t)c.in_c;
+    float *dense = call->scratch, *scratch = dense + dense_gradient(&c);
+    for (int64_t n = 0; n < x->shape[0]; n++) {
+        const float *dy = sums_gradient(call, &c, n, dense);
+        if (dw || db)
+            k->conv_grad_weights(&c, 1, cnn_f32(x) + (size_t)n * in_cells, dy, dw ? cnn_f32(dw) : NULL,
+                                 db ? cnn_f32(db) : NULL, scratch);
+        if (dx)
+            k->conv_grad_input(&c, 1, dy, packed_gradient(k, &c, call->prepared), cnn_f32(dx) + (size_t)n * in_cells,
+                               scratch);
+    }
+    return CNN_OK;
+}
+
+const cnn_op cnn_op_conv2d = {
+    .class = {.kind = "op", .name = "conv2d", .size = sizeof(cnn_conv2d), .params = params,
+              .help = "2-D convolution of x [N,H,W,C] with weights [height,width,C/groups,filters], plus bias [filters] "
+                      "if given: [N,H',W',filters]."},
+    .min_inputs = 2, .max_inputs = 3, .per_sample = true, .shared = 1u << 1 | 1u << 2,
+    /* The output tells relu's sign; with pooling the saved index does. */
+    .needs = 1u << 0 | CNN_NEEDS_OUTPUT,
+    .infer = infer, .prepare = prepare, .forward = forward, .backward = backward};

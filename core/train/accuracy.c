@@ -1,0 +1,163 @@
+/* Accuracies: the share of right predictions, defined as in Keras 3 (keras.src.metrics.accuracy_metrics).
+ * A prediction that is not a number is wrong, and so is one for a label that names no class. */
+#include "train/metric.h"
+#include "base/status.h"
+
+#include <math.h>
+
+/* ---- elements that are equal -----------------------------------------------------------------------------
+ */
+
+static double equal_row(const cnn_metric *metric, const cnn_metric_batch *b, int64_t row) {
+    int64_t right = 0;
+    (void)metric;
+    for (int64_t i = row * b->width; i < (row + 1) * b->width; i++)
+        right += cnn_metric_value(b->y_true, i) == cnn_metric_value(b->y_pred, i);
+    return (double)right / (double)b->width;
+}
+
+static const cnn_param plain_params[] = {CNN_METRIC_NAME, {0}};
+
+extern const cnn_metric_class cnn_metric_accuracy;
+const cnn_metric_class cnn_metric_accuracy = {.class = {.kind = "metric",
+                                                        .name = "Accuracy",
+                                                        .aliases = "acc",
+                                                        .size = sizeof(cnn_metric),
+                                                        .params = plain_params,
+                                                        .help = "How often predictions equal labels."},
+                                              .shapes = CNN_METRIC_ELEMENTS,
+                                              .row = equal_row};
+
+/* ---- elements on the right side of a threshold -----------------------------------------------------------
+ */
+
+typedef struct binary_accuracy {
+    cnn_metric head;
+    double threshold;
+} binary_accuracy;
+
+static cnn_status binary_open(cnn_metric *metric) {
+    double threshold = ((const binary_accuracy *)metric)->threshold;
+    if (threshold > 0 && threshold < 1) return CNN_OK;
+    return cnn_fail(CNN_ERROR_ARGUMENT, "BinaryAccuracy: 'threshold' must lie between 0 and 1, got %g",
+                    threshold);
+}
+
+static double binary_row(const cnn_metric *metric, const cnn_metric_batch *b, int64_t row) {
+    double threshold =
+        (float)((const binary_accuracy *)metric)->threshold; /* in the precision of predictions */
+    int64_t right = 0;
+    for (int64_t i = row * b->width; i < (row + 1) * b->width; i++) {
+        double prediction = cnn_metric_value(b->y_pred, i);
+        right += !isnan(prediction) && cnn_metric_value(b->y_true, i) == (prediction > threshold);
+    }
+    return (double)right / (double)b->width;
+}
+
+static const cnn_param binary_params[] = {CNN_METRIC_NAME,
+                                          {.name = "threshold",
+                                           .type = CNN_PARAM_FLOAT,
+                                           .offset = offsetof(binary_accuracy, threshold),
+                                           .fallback = "0.5",
+                                           .help = "predictions above it mean 1, others 0"},
+                                          {0}};
+
+extern const cnn_metric_class cnn_metric_binary_accuracy;
+const cnn_metric_class cnn_metric_binary_accuracy = {
+    .class = {.kind = "metric",
+              .name = "BinaryAccuracy",
+              .size = sizeof(binary_accuracy),
+              .params = binary_params,
+              .help = "How often predictions, rounded at a threshold, equal labels of 0 and 1."},
+    .shapes = CNN_METRIC_ELEMENTS,
+    .open = binary_open,
+    .row = binary_row};
+
+/* ---- the highest of several classes ----------------------------------------------------------------------
+ */
+
+static double categorical_row(const cnn_metric *metric, const cnn_metric_batch *b, int64_t row) {
+    (void)metric;
+    int64_t label = cnn_metric_argmax(b->y_true, row * b->width, b->width);
+    return label >= 0 && cnn_metric_argmax(b->y_pred, row * b->width, b->width) == label;
+}
+
+extern const cnn_metric_class cnn_metric_categorical_accuracy;
+const cnn_metric_class cnn_metric_categorical_accuracy = {
+    .class = {.kind = "metric",
+              .name = "CategoricalAccuracy",
+              .size = sizeof(cnn_metric),
+              .params = plain_params,
+              .help = "How often the most likely class is that of the one-hot label."},
+    .shapes = CNN_METRIC_CLASSES,
+    .row = categorical_row};
+
+static double sparse_row(const cnn_metric *metric, const cnn_metric_batch *b, int64_t row) {
+    (void)metric;
+    int64_t label = cnn_metric_label(b->y_true, row, b->width);
+    return label >= 0 && cnn_metric_argmax(b->y_pred, row * b->width, b->width) == label;
+}
+
+extern const cnn_metric_class cnn_metric_sparse_categorical_accuracy;
+const cnn_metric_class cnn_metric_sparse_categorical_accuracy = {
+    .class = {.kind = "metric",
+              .name = "SparseCategoricalAccuracy",
+              .size = sizeof(cnn_metric),
+              .params = plain_params,
+              .help = "How often the most likely class is the labelled one."},
+    .shapes = CNN_METRIC_LABELS,
+    .row = sparse_row};
+
+/* ---- among the k highest ---------------------------------------------------------------------------------
+ */
+
+typedef struct top_k_accuracy {
+    cnn_metric head;
+    int k;
+} top_k_accuracy;
+
+/* Fewer than k classes are more likely, so equals share a place, as in ops.in_top_k. */
+static bool in_top_k(const cnn_metric *metric, const cnn_metric_batch *b, int64_t row, int64_t label) {
+    if (label < 0 || cnn_metric_argmax(b->y_pred, row * b->width, b->width) < 0) return false;
+    double own = cnn_metric_value(b->y_pred, row * b->width + label);
+    int64_t higher = 0;
+    for (int64_t i = 0; i < b->width; i++) higher += cnn_metric_value(b->y_pred, row * b->width + i) > own;
+    return higher < ((const top_k_accuracy *)metric)->k;
+}
+
+static double top_k_row(const cnn_metric *metric, const cnn_metric_batch *b, int64_t row) {
+    return in_top_k(metric, b, row, cnn_metric_argmax(b->y_true, row * b->width, b->width));
+}
+
+static double sparse_top_k_row(const cnn_metric *metric, const cnn_metric_batch *b, int64_t row) {
+    return in_top_k(metric, b, row, cnn_metric_label(b->y_true, row, b->width));
+}
+
+static const cnn_param top_k_params[] = {{.name = "k",
+                                          .type = CNN_PARAM_INT,
+                                          .offset = offsetof(top_k_accuracy, k),
+                                          .fallback = "5",
+                                          .low = 1,
+                                          .help = "how many of the likeliest count"},
+                                         CNN_METRIC_NAME,
+                                         {0}};
+
+extern const cnn_metric_class cnn_metric_top_k_categorical_accuracy;
+const cnn_metric_class cnn_metric_top_k_categorical_accuracy = {
+    .class = {.kind = "metric",
+              .name = "TopKCategoricalAccuracy",
+              .size = sizeof(top_k_accuracy),
+              .params = top_k_params,
+              .help = "How often the one-hot label's class is among the k likeliest."},
+    .shapes = CNN_METRIC_CLASSES,
+    .row = top_k_row};
+
+extern const cnn_metric_class cnn_metric_sparse_top_k_categorical_accuracy;
+const cnn_metric_class cnn_metric_sparse_top_k_categorical_accuracy = {
+    .class = {.kind = "metric",
+              .name = "SparseTopKCategoricalAccuracy",
+              .size = sizeof(top_k_accuracy),
+              .params = top_k_params,
+              .help = "How often the labelled class is among the k likeliest."},
+    .shapes = CNN_METRIC_LABELS,
+    .row = sparse_top_k_row};

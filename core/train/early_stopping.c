@@ -1,0 +1,149 @@
+/* EarlyStopping, as in Keras 3 (keras.src.callbacks.early_stopping): ends training when the monitored figure
+ * has not become better for `patience` epochs, and may bring back the weights of the best one. */
+#include "train/monitor.h"
+#include "base/memory.h"
+#include "base/status.h"
+
+#include <math.h>
+
+typedef struct early_stopping {
+    cnn_callback head;
+    char *monitor;
+    double min_delta, baseline; /* baseline: NaN for none */
+    int patience, verbose, mode, start_from_epoch;
+    bool restore_best_weights;
+    /* state */
+    int wait, stopped_epoch, best_epoch; /* stopped_epoch: 0 while not stopped */
+    double best;
+    float *best_weights; /* NULL: none yet */
+    bool warned;
+} early_stopping;
+
+static void begin(early_stopping *e) {
+    cnn_free(e->best_weights);
+    e->best_weights = NULL;
+    e->wait = e->stopped_epoch = e->best_epoch = 0;
+    e->best = cnn_monitor_worst(cnn_monitor_rises(e->monitor, e->mode));
+    e->warned = false;
+}
+
+static cnn_status keep_weights(early_stopping *e, int epoch) {
+    float *weights;
+    if (!e->restore_best_weights) return CNN_OK;
+    CNN_TRY(e->head.run->save_weights(e->head.run->model, &weights));
+    cnn_free(e->best_weights);
+    e->best_weights = weights;
+    e->best_epoch = epoch;
+    return CNN_OK;
+}
+
+static cnn_status end_epoch(early_stopping *e, int epoch, const cnn_logs *logs) {
+    bool rises = cnn_monitor_rises(e->monitor, e->mode);
+    double value;
+    if (!cnn_monitor_value(&e->head, "Early stopping", e->monitor, logs, &e->warned, &value)) return CNN_OK;
+    if (epoch < e->start_from_epoch) return CNN_OK;
+    double min_delta = fabs(e->min_delta);
+    bool better = cnn_monitor_better(rises, value, e->best, min_delta);
+    /* The first weights are the best so far, however bad. */
+    if (better || !e->best_weights) CNN_TRY(keep_weights(e, epoch));
+    e->wait++;
+    if (better) {
+        e->best = value;
+        e->best_epoch = epoch;
+        if (isnan(e->baseline) || cnn_monitor_better(rises, value, e->baseline, min_delta)) e->wait = 0;
+    } else if (e->wait >= e->patience && epoch > 0) {
+        e->stopped_epoch = epoch;
+        e->head.run->stop_training = true;
+    }
+    return CNN_OK;
+}
+
+static void end(early_stopping *e) {
+    if (e->stopped_epoch > 0 && e->verbose > 0)
+        cnn_callback_say(&e->head, "Epoch %d: early stopping", e->stopped_epoch + 1);
+    if (!e->best_weights) return;
+    if (e->verbose > 0)
+        cnn_callback_say(&e->head, "Restoring model weights from the end of the best epoch: %d.",
+                         e->best_epoch + 1);
+    e->head.run->restore_weights(e->head.run->model, e->best_weights);
+    cnn_free(e->best_weights);
+    e->best_weights = NULL;
+}
+
+static cnn_status on(cnn_callback *callback, cnn_event event, int index, cnn_logs *logs) {
+    early_stopping *e = (early_stopping *)callback;
+    if (event == CNN_TRAIN_BEGIN) begin(e);
+    if (event == CNN_EPOCH_END) return end_epoch(e, index, logs);
+    if (event == CNN_TRAIN_END) end(e);
+    return CNN_OK;
+}
+
+static cnn_status check(const cnn_callback *callback) {
+    const early_stopping *e = (const early_stopping *)callback;
+    return e->monitor ? CNN_OK
+                      : cnn_fail(CNN_ERROR_ARGUMENT, "EarlyStopping: 'monitor' must be a string, got null");
+}
+
+static void close_callback(cnn_callback *callback) {
+    cnn_free(((early_stopping *)callback)->best_weights);
+}
+
+static const cnn_param params[] = {
+    {.name = "monitor",
+     .type = CNN_PARAM_STRING,
+     .offset = offsetof(early_stopping, monitor),
+     .fallback = "\"val_loss\"",
+     .help = "the figure to watch"},
+    {.name = "min_delta",
+     .type = CNN_PARAM_FLOAT,
+     .offset = offsetof(early_stopping, min_delta),
+     .fallback = "0",
+     .help = "a change of no more than this is none"},
+    {.name = "patience",
+     .type = CNN_PARAM_INT,
+     .offset = offsetof(early_stopping, patience),
+     .fallback = "0",
+     .low = 0,
+     .high = INFINITY,
+     .help = "epochs without a better figure after which training stops"},
+    {.name = "verbose",
+     .type = CNN_PARAM_INT,
+     .offset = offsetof(early_stopping, verbose),
+     .fallback = "0",
+     .help = "1: tell what is done"},
+    {.name = "mode",
+     .type = CNN_PARAM_CHOICE,
+     .offset = offsetof(early_stopping, mode),
+     .fallback = "\"auto\"",
+     .choices = CNN_MODE_CHOICES,
+     .help = "whether lower or higher is better; auto goes by the figure's name"},
+    {.name = "baseline",
+     .type = CNN_PARAM_FLOAT,
+     .offset = offsetof(early_stopping, baseline),
+     .fallback = "null",
+     .nullable = true,
+     .help = "patience is only renewed by figures better than this"},
+    {.name = "restore_best_weights",
+     .type = CNN_PARAM_BOOL,
+     .offset = offsetof(early_stopping, restore_best_weights),
+     .fallback = "false",
+     .help = "end with the weights of the best epoch instead of the last"},
+    {.name = "start_from_epoch",
+     .type = CNN_PARAM_INT,
+     .offset = offsetof(early_stopping, start_from_epoch),
+     .fallback = "0",
+     .low = 0,
+     .high = INFINITY,
+     .help = "epochs to wait before watching"},
+    {0}};
+
+extern const cnn_callback_class cnn_callback_early_stopping;
+const cnn_callback_class cnn_callback_early_stopping = {
+    .class = {.kind = "callback",
+              .name = "EarlyStopping",
+              .size = sizeof(early_stopping),
+              .params = params,
+              .help = "Stops training when a figure has stopped becoming better."},
+    .check = check,
+    .on = on,
+    .close = close_callback};

@@ -1,0 +1,58 @@
+#include "train/history.h"
+#include "base/memory.h"
+#include "base/status.h"
+
+#include <math.h>
+#include <string.h>
+
+void cnn_history_release(cnn_history *history) {
+    if (!history) return;
+    for (int i = 0; i < history->count; i++) cnn_free(history->names[i]);
+    cnn_free(history->values);
+    cnn_free(history);
+}
+
+static cnn_status column_of(cnn_history *h, const char *name, int *column) {
+    for (*column = 0; *column < h->count; ++*column)
+        if (strcmp(h->names[*column], name) == 0) return CNN_OK;
+    if (h->count == CNN_MAX_LOGS) return cnn_fail(CNN_ERROR_ARGUMENT, "fit: more than %d figures", CNN_MAX_LOGS);
+    if (!(h->names[h->count] = cnn_strdup(name))) return cnn_fail_memory(strlen(name));
+    h->count++;
+    return CNN_OK;
+}
+
+cnn_status cnn_history_add(cnn_history *h, const cnn_logs *logs) {
+    if (h->epochs == h->capacity) {
+        int wider = h->capacity ? 2 * h->capacity : 16;
+        double *grown = cnn_realloc(h->values, (size_t)wider * CNN_MAX_LOGS * sizeof *grown);
+        if (!grown) return cnn_fail_memory((size_t)wider * CNN_MAX_LOGS * sizeof *grown);
+        h->values = grown;
+        h->capacity = wider;
+    }
+    double *row = h->values + (size_t)h->epochs * CNN_MAX_LOGS;
+    for (int i = 0; i < CNN_MAX_LOGS; i++) row[i] = NAN;
+    for (int i = 0; i < logs->count; i++) {
+        int column;
+        CNN_TRY(column_of(h, logs->names[i], &column));
+        row[column] = logs->values[i];
+    }
+    h->epochs++;
+    return CNN_OK;
+}
+
+int cnn_history_epochs(const cnn_history *history) {
+    return history->epochs;
+}
+
+int cnn_history_count(const cnn_history *history) {
+    return history->count;
+}
+
+const char *cnn_history_name(const cnn_history *history, int index) {
+    return index >= 0 && index < history->count ? history->names[index] : NULL;
+}
+
+double cnn_history_value(const cnn_history *history, int index, int epoch) {
+    if (index < 0 || index >= history->count || epoch < 0 || epoch >= history->epochs) return NAN;
+    return history->values[(size_t)epoch * CNN_MAX_LOGS + index];
+}

@@ -1,0 +1,78 @@
+/* Mean, and the mean errors (keras.src.metrics.reduction_metrics and regression_metrics). */
+#include "train/metric.h"
+
+#include <math.h>
+
+static const cnn_param params[] = {CNN_METRIC_NAME, {0}};
+
+static double mean_row(const cnn_metric *metric, const cnn_metric_batch *b, int64_t row) {
+    double sum = 0;
+    (void)metric;
+    for (int64_t i = row * b->width; i < (row + 1) * b->width; i++) sum += cnn_metric_value(b->y_true, i);
+    return sum / (double)b->width;
+}
+
+extern const cnn_metric_class cnn_metric_mean;
+const cnn_metric_class cnn_metric_mean = {.class = {.kind = "metric",
+                                                    .name = "Mean",
+                                                    .size = sizeof(cnn_metric),
+                                                    .params = params,
+                                                    .help = "The weighted mean of the values it is given."},
+                                          .shapes = CNN_METRIC_VALUES,
+                                          .row = mean_row};
+
+static double squared_row(const cnn_metric *metric, const cnn_metric_batch *b, int64_t row) {
+    double sum = 0;
+    (void)metric;
+    for (int64_t i = row * b->width; i < (row + 1) * b->width; i++) {
+        double error = cnn_metric_value(b->y_pred, i) - cnn_metric_value(b->y_true, i);
+        sum += error * error;
+    }
+    return sum / (double)b->width;
+}
+
+extern const cnn_metric_class cnn_metric_mean_squared_error;
+const cnn_metric_class cnn_metric_mean_squared_error = {.class = {.kind = "metric",
+                                                                  .name = "MeanSquaredError",
+                                                                  .aliases = "mse MSE",
+                                                                  .size = sizeof(cnn_metric),
+                                                                  .params = params,
+                                                                  .help = "The mean of squared differences."},
+                                                        .shapes = CNN_METRIC_ELEMENTS,
+                                                        .row = squared_row};
+
+static double absolute_row(const cnn_metric *metric, const cnn_metric_batch *b, int64_t row) {
+    double sum = 0;
+    (void)metric;
+    for (int64_t i = row * b->width; i < (row + 1) * b->width; i++)
+        sum += fabs(cnn_metric_value(b->y_pred, i) - cnn_metric_value(b->y_true, i));
+    return sum / (double)b->width;
+}
+
+extern const cnn_metric_class cnn_metric_mean_absolute_error;
+const cnn_metric_class cnn_metric_mean_absolute_error = {
+    .class = {.kind = "metric",
+              .name = "MeanAbsoluteError",
+              .aliases = "mae MAE",
+              .size = sizeof(cnn_metric),
+              .params = params,
+              .help = "The mean of absolute differences."},
+    .shapes = CNN_METRIC_ELEMENTS,
+    .row = absolute_row};
+
+static int root_results(const cnn_metric *metric, double *values, int capacity) {
+    if (capacity > 0) values[0] = metric->weight != 0 ? sqrt(metric->total / metric->weight) : 0;
+    return 1;
+}
+
+extern const cnn_metric_class cnn_metric_root_mean_squared_error;
+const cnn_metric_class cnn_metric_root_mean_squared_error = {
+    .class = {.kind = "metric",
+              .name = "RootMeanSquaredError",
+              .aliases = "rmse RMSE",
+              .size = sizeof(cnn_metric),
+              .params = params,
+              .help = "The square root of the mean of squared differences."},
+    .shapes = CNN_METRIC_ELEMENTS,
+    .row = squared_row,
+    .results = root_results};

@@ -1,0 +1,107 @@
+#include "train/progress.h"
+
+#include <math.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { BAR_WIDTH = 30 };
+static const double redraw_seconds = 0.1;
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+cnn_progress cnn_progress_new(FILE *log, int verbose) {
+    cnn_progress p = {.log = verbose > 0 ? log : NULL, .verbose = verbose};
+    p.terminal = p.log && isatty(fileno(p.log));
+    return p;
+}
+
+void cnn_progress_epoch(cnn_progress *p, int epoch, int epochs) {
+    if (!p->log) return;
+    fprintf(p->log, "Epoch %d/%d\n", epoch + 1, epochs);
+    fflush(p->log);
+}
+
+void cnn_progress_begin(cnn_progress *p, int steps) {
+    p->steps = steps;
+    p->start = p->last_drawn = now();
+}
+
+/* "12s", "1:05", "1:02:03" */
+static void print_duration(FILE *log, double seconds) {
+    long s = lround(seconds);
+    if (s < 60)
+        fprintf(log, "%lds", s);
+    else if (s < 3600)
+        fprintf(log, "%ld:%02ld", s / 60, s % 60);
+    else
+        fprintf(log, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+}
+
+/* "6ms/step", in the unit that suits. */
+static void print_pace(FILE *log, double seconds, int steps) {
+    double each = steps > 0 ? seconds / steps : 0;
+    if (each >= 1)
+        fprintf(log, " %.0fs/step", each);
+    else if (each >= 1e-3)
+        fprintf(log, " %.0fms/step", each * 1e3);
+    else
+        fprintf(log, " %.0fus/step", each * 1e6);
+}
+
+static void print_logs(FILE *log, const cnn_logs *logs) {
+    for (int i = 0; i < logs->count; i++) {
+        double value = logs->values[i];
+        bool small = value != 0 && fabs(value) < 1e-3;
+        fprintf(log, small ? " - %s: %.4e" : " - %s: %.4f", logs->names[i], value);
+    }
+}
+
+static void print_bar(cnn_progress *p, int done) {
+    int filled = p->steps > 0 ? (int)((int64_t)BAR_WIDTH * done / p->steps) : BAR_WIDTH;
+    int digits = snprintf(NULL, 0, "%d", p->steps);
+    fprintf(p->log, "%*d/%d [", digits, done, p->steps);
+    for (int i = 0; i < BAR_WIDTH; i++) fputc(i < filled ? '=' : i == filled ? '>' : '.', p->log);
+    fputc(']', p->log);
+}
+
+void cnn_progress_step(cnn_progress *p, int done, const cnn_logs *logs) {
+    if (!p->log || p->verbose != 1 || !p->terminal || done >= p->steps) return;
+    double time = now();
+    if (time - p->last_drawn < redraw_seconds) return;
+    p->last_drawn = time;
+    p->bar_open = true;
+    fputc('\r', p->log);
+    print_bar(p, done);
+    fprintf(p->log, " - ETA: ");
+    print_duration(p->log, (time - p->start) / done * (p->steps - done));
+    print_logs(p->log, logs);
+    fprintf(p->log, "\033[K"); /* clears what a longer line left */
+    fflush(p->log);
+}
+
+void cnn_progress_end(cnn_progress *p, const cnn_logs *logs) {
+    if (!p->log) return;
+    double seconds = now() - p->start;
+    if (p->verbose == 1) {
+        if (p->terminal) fputc('\r', p->log);
+        print_bar(p, p->steps);
+    } else {
+        fprintf(p->log, "%d/%d", p->steps, p->steps);
+    }
+    fprintf(p->log, " - ");
+    print_duration(p->log, seconds);
+    print_pace(p->log, seconds, p->steps);
+    print_logs(p->log, logs);
+    fprintf(p->log, p->terminal ? "\033[K\n" : "\n");
+    fflush(p->log);
+    p->bar_open = false;
+}
+
+void cnn_progress_break(cnn_progress *p) {
+    if (p->bar_open) fputc('\n', p->log);
+    p->bar_open = false;
+}

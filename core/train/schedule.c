@@ -1,0 +1,232 @@
+/* Learning-rate schedules, defined as in Keras 3 (keras.optimizers.schedules), in double precision.
+ * Step counts are real numbers there, and so are they here. */
+#include "train/schedule.h"
+#include "train/optimizer.h"
+#include "base/status.h"
+
+#include <math.h>
+
+#define NAME_PARAM(default_name)                                                                             \
+    {                                                                                                        \
+        .name = "name", .type = CNN_PARAM_STRING, .offset = offsetof(cnn_schedule, name),                    \
+        .fallback = default_name, .help = "name of the schedule"                                             \
+    }
+
+static cnn_status positive(const cnn_schedule *schedule, const char *argument, double value) {
+    if (value > 0 && isfinite(value)) return CNN_OK;
+    return cnn_fail(CNN_ERROR_ARGUMENT, "%s: '%s' must be greater than 0, got %g", schedule->class->name,
+                    argument, value);
+}
+
+/* ---- ExponentialDecay: rate(t) = initial · decay_rate^(t / decay_steps) ---------------------------------
+ */
+
+typedef struct exponential_decay {
+    cnn_schedule head;
+    double initial, steps, decay;
+    bool staircase;
+} exponential_decay;
+
+static const cnn_param exponential_params[] = {
+    {.name = "initial_learning_rate",
+     .type = CNN_PARAM_FLOAT,
+     .offset = offsetof(exponential_decay, initial),
+     .help = "rate of the first step"},
+    {.name = "decay_steps",
+     .type = CNN_PARAM_FLOAT,
+     .offset = offsetof(exponential_decay, steps),
+     .help = "steps in which the rate shrinks by decay_rate"},
+    {.name = "decay_rate",
+     .type = CNN_PARAM_FLOAT,
+     .offset = offsetof(exponential_decay, decay),
+     .low = 0,
+     .high = INFINITY,
+     .help = "factor by which the rate shrinks"},
+    {.name = "staircase",
+     .type = CNN_PARAM_BOOL,
+     .offset = offsetof(exponential_decay, staircase),
+     .fallback = "false",
+     .help = "shrink at once every decay_steps steps instead of a little at each"},
+    NAME_PARAM("\"ExponentialDecay\""),
+    {0}};
+
+static cnn_status exponential_check(const cnn_schedule *schedule) {
+    return positive(schedule, "decay_steps", ((const exponential_decay *)schedule)->steps);
+}
+
+static double exponential_rate(const cnn_schedule *schedule, int64_t iterations) {
+    const exponential_decay *s = (const exponential_decay *)schedule;
+    double power = (double)iterations / s->steps;
+    return s->initial * pow(s->decay, s->staircase ? floor(power) : power);
+}
+
+static const cnn_schedule_class exponential_class = {
+    .class = {.kind = "learning rate schedule",
+              .name = "ExponentialDecay",
+              .size = sizeof(exponential_decay),
+              .params = exponential_params,
+              .help = "The rate shrinks by decay_rate every decay_steps steps: initial * decay_rate^(step / "
+                      "decay_steps)."},
+    .check = exponential_check,
+    .rate = exponential_rate};
+
+/* ---- CosineDecay (Loshchilov and Hutter 2016), with a linear warm-up (Goyal et al. 2017) ----------------
+ */
+
+typedef struct cosine_decay {
+    cnn_schedule head;
+    double initial, steps, alpha, warmup_target, warmup_steps;
+} cosine_decay;
+
+static const cnn_param cosine_params[] = {{.name = "initial_learning_rate",
+                                           .type = CNN_PARAM_FLOAT,
+                                           .offset = offsetof(cosine_decay, initial),
+                                           .help = "rate of the first step"},
+                                          {.name = "decay_steps",
+                                           .type = CNN_PARAM_FLOAT,
+                                           .offset = offsetof(cosine_decay, steps),
+                                           .help = "steps from the highest rate to the lowest"},
+                                          {.name = "alpha",
+                                           .type = CNN_PARAM_FLOAT,
+                                           .offset = offsetof(cosine_decay, alpha),
+                                           .fallback = "0",
+                                           .help = "lowest rate, as a share of the highest"},
+                                          NAME_PARAM("\"CosineDecay\""),
+                                          {.name = "warmup_target",
+                                           .type = CNN_PARAM_FLOAT,
+                                           .offset = offsetof(cosine_decay, warmup_target),
+                                           .fallback = "null",
+                                           .nullable = true,
+                                           .help = "rate that the warm-up rises to; null: no warm-up"},
+                                          {.name = "warmup_steps",
+                                           .type = CNN_PARAM_FLOAT,
+                                           .offset = offsetof(cosine_decay, warmup_steps),
+                                           .fallback = "0",
+                                           .low = 0,
+                                           .high = INFINITY,
+                                           .help = "steps of the warm-up, before those of the decay"},
+                                          {0}};
+
+static cnn_status cosine_check(const cnn_schedule *schedule) {
+    return positive(schedule, "decay_steps", ((const cosine_decay *)schedule)->steps);
+}
+
+static double cosine_rate(const cnn_schedule *schedule, int64_t iterations) {
+    const cosine_decay *s = (const cosine_decay *)schedule;
+    const double pi = 3.14159265358979323846;
+    double step = (double)iterations, highest = s->initial;
+    if (!isnan(s->warmup_target)) {
+        if (step < s->warmup_steps)
+            return s->initial + (s->warmup_target - s->initial) * step / s->warmup_steps;
+        step -= s->warmup_steps;
+        highest = s->warmup_target;
+    }
+    double share = fmin(step, s->steps) / s->steps;
+    return highest * (s->alpha + (1 - s->alpha) * 0.5 * (1 + cos(pi * share)));
+}
+
+static const cnn_schedule_class cosine_class = {
+    .class = {.kind = "learning rate schedule",
+              .name = "CosineDecay",
+              .size = sizeof(cosine_decay),
+              .params = cosine_params,
+              .help =
+                  "The rate falls along half a cosine from initial_learning_rate to alpha times it, after a "
+                  "linear warm-up if warmup_target is given."},
+    .check = cosine_check,
+    .rate = cosine_rate};
+
+/* ---- PiecewiseConstantDecay: values[i] up to and with step boundaries[i] ---------------------------------
+ */
+
+typedef struct piecewise_decay {
+    cnn_schedule head;
+    cJSON *boundaries, *values;
+} piecewise_decay;
+
+static const cnn_param piecewise_params[] = {
+    {.name = "boundaries",
+     .type = CNN_PARAM_JSON,
+     .offset = offsetof(piecewise_decay, boundaries),
+     .help = "rising list of steps"},
+    {.name = "values",
+     .type = CNN_PARAM_JSON,
+     .offset = offsetof(piecewise_decay, values),
+     .help = "rates: one up to each boundary (inclusive), and one after the last"},
+    NAME_PARAM("\"PiecewiseConstant\""),
+    {0}};
+
+static cnn_status numbers(const cnn_schedule *schedule, const char *argument, const cJSON *list) {
+    const cJSON *item = NULL;
+    bool fine = cJSON_IsArray(list);
+    cJSON_ArrayForEach(item, list) fine = fine && cJSON_IsNumber(item);
+    if (fine) return CNN_OK;
+    return cnn_fail(CNN_ERROR_ARGUMENT, "%s: '%s' must be a list of numbers", schedule->class->name,
+                    argument);
+}
+
+static cnn_status piecewise_check(const cnn_schedule *schedule) {
+    const piecewise_decay *s = (const piecewise_decay *)schedule;
+    CNN_TRY(numbers(schedule, "boundaries", s->boundaries));
+    CNN_TRY(numbers(schedule, "values", s->values));
+    int boundaries = cJSON_GetArraySize(s->boundaries), values = cJSON_GetArraySize(s->values);
+    if (values != boundaries + 1)
+        return cnn_fail(CNN_ERROR_ARGUMENT,
+                        "%s: 'values' must be one longer than 'boundaries', got %d and %d",
+                        schedule->class->name, values, boundaries);
+    const cJSON *item = NULL;
+    cJSON_ArrayForEach(item, s->boundaries) if (
+        item->next && item->next->valuedouble <
+                          item->valuedouble) return cnn_fail(CNN_ERROR_ARGUMENT,
+                                                             "%s: 'boundaries' must rise, got %g after %g",
+                                                             schedule->class->name, item->next->valuedouble,
+                                                             item->valuedouble);
+    return CNN_OK;
+}
+
+static double piecewise_rate(const cnn_schedule *schedule, int64_t iterations) {
+    const piecewise_decay *s = (const piecewise_decay *)schedule;
+    const cJSON *boundary = s->boundaries->child, *value = s->values->child;
+    for (; boundary && (double)iterations > boundary->valuedouble; boundary = boundary->next)
+        value = value->next;
+    return value->valuedouble;
+}
+
+static const cnn_schedule_class piecewise_class = {
+    .class = {.kind = "learning rate schedule",
+              .name = "PiecewiseConstantDecay",
+              .size = sizeof(piecewise_decay),
+              .params = piecewise_params,
+              .help = "The rate is values[1] up to step boundaries[1], and so on."},
+    .check = piecewise_check,
+    .rate = piecewise_rate};
+
+/* ---- all of them -----------------------------------------------------------------------------------------
+ */
+
+const cnn_class *const cnn_schedules[] = {&exponential_class.class, &cosine_class.class,
+                                          &piecewise_class.class, NULL};
+
+static const cnn_schedule_class *class_of(const cnn_schedule *schedule) {
+    return (const cnn_schedule_class *)schedule->class;
+}
+
+cnn_status cnn_schedule_new(cnn_schedule **out, const cJSON *spec) {
+    void *made;
+    CNN_TRY(cnn_object_from(&made, cnn_schedules, spec));
+    cnn_schedule *schedule = made;
+    cnn_status status = class_of(schedule)->check ? class_of(schedule)->check(schedule) : CNN_OK;
+    if (status != CNN_OK)
+        cnn_schedule_free(schedule);
+    else
+        *out = schedule;
+    return status;
+}
+
+void cnn_schedule_free(cnn_schedule *schedule) {
+    cnn_object_free(schedule);
+}
+
+double cnn_schedule_rate(const cnn_schedule *schedule, int64_t iterations) {
+    return class_of(schedule)->rate(schedule, iterations);
+}

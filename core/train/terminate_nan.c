@@ -1,0 +1,27 @@
+/* TerminateOnNaN, as in Keras 3 (keras.src.callbacks.terminate_on_nan): ends training at the first batch
+ * whose loss is not a finite number. */
+#include "train/monitor.h"
+
+#include <math.h>
+
+static cnn_status on(cnn_callback *callback, cnn_event event, int index, cnn_logs *logs) {
+    bool found;
+    if (event != CNN_TRAIN_BATCH_END) return CNN_OK;
+    double loss = cnn_logs_get(logs, "loss", &found);
+    if (!found || isfinite(loss)) return CNN_OK;
+    cnn_callback_say(callback, "Batch %d: Invalid loss, terminating training", index);
+    callback->run->stop_training = true;
+    return CNN_OK;
+}
+
+static const cnn_param params[] = {{0}};
+
+extern const cnn_callback_class cnn_callback_terminate_nan;
+const cnn_callback_class cnn_callback_terminate_nan = {
+    .class = {.kind = "callback",
+              .name = "TerminateOnNaN",
+              .aliases = "terminate_on_nan",
+              .size = sizeof(cnn_callback),
+              .params = params,
+              .help = "Stops training when the loss is not a number any more."},
+    .on = on};

@@ -1,0 +1,108 @@
+--- Downloads a data set with the program curl, checks it with gzip and sha256sum, and puts it into a cache.
+-- Everything goes to a folder of its own beside the place it is meant for, which is renamed when all is there
+-- and right, so that the cache never holds a part of a data set; it is removed if anything goes wrong.
+-- `$CNNLUA_MIRROR/NAME/` takes the place of the addresses a data set comes with.
+-- @module cnn.datasets.fetch
+
+local cnn = ...
+
+local function quote(text)
+  return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+--- Runs a shell command whose arguments $1, $2, … are the further parameters.
+-- @treturn string what it printed
+-- @treturn int its exit status
+local function run(command, ...)
+  local words = {"exec sh -c", quote(command), "sh"}
+  for _, argument in ipairs {...} do words[#words + 1] = quote(argument) end
+  local pipe <close> = assert(io.popen(table.concat(words, " "), "r"))
+  local text = pipe:read "a"
+  local _, _, status = pipe:close()
+  return text, status
+end
+
+local MAKE_FOLDER = [[exec 2>/dev/null; mkdir -p "$1" && d="$1/.$2.$$" && mkdir "$d" && printf %s "$d"]]
+
+-- The bar goes to a terminal only; the reason of a failure comes back in any case.
+local DOWNLOAD = [[
+  if [ -t 2 ]; then how=--progress-bar; else how=--silent; fi
+  curl $how --fail --location --connect-timeout 10 --speed-limit 1000 --speed-time 30 \
+    --max-filesize 100000000 --output "$2" --write-out '%{errormsg}' -- "$1"]]
+
+local CHECKSUM = [[gzip -dc < "$1" 2>/dev/null | sha256sum]]
+
+--- A folder of its own in the first of the caches that can be written, removed at the end of its scope.
+-- @treturn ?table with `cache` and `path`
+local function scratch_folder(description, caches)
+  for _, cache in ipairs(caches) do
+    local path, status = run(MAKE_FOLDER, cache, description.name)
+    if status == 0 then
+      return setmetatable({cache = cache, path = path}, {
+        __close = function() run('rm -rf "$1"', path) end,
+      })
+    end
+  end
+end
+
+--- @treturn ?string what went wrong
+local function download(address, path, sha256)
+  local text, status = run(DOWNLOAD, address, path)
+  if status == 127 then return "the program curl is not installed" end
+  if status ~= 0 then
+    return ("%s: %s"):format(address, text ~= "" and text or "curl ended with status " .. status)
+  end
+  local sum = run(CHECKSUM, path):match "^%x+"
+  if sum ~= sha256 then
+    return ("%s: wrong content (SHA-256 expected %s, got %s)"):format(address, sha256, sum or "nothing")
+  end
+end
+
+--- Tries each mirror in turn; the one that works stays the first.
+local function download_file(mirrors, file, folder)
+  local name, failures = file.name .. ".gz", {}
+  for i, mirror in ipairs(mirrors) do
+    local failure = download(mirror .. name, folder .. "/" .. name, file.sha256)
+    if not failure then
+      table.insert(mirrors, 1, table.remove(mirrors, i))
+      return true
+    end
+    failures[i] = failure
+  end
+  return nil, table.concat(failures, "; ")
+end
+
+--- One rename puts all in place. Where a folder of that name is there already, with a part of the files or
+-- made by another process at the same time, the files are moved one by one, each whole.
+local function put_in_place(description, from, to)
+  if os.rename(from, to) then return true end
+  for _, file in ipairs(description) do
+    local name = "/" .. file.name .. ".gz"
+    local done, why = os.rename(from .. name, to .. name)
+    if not done then return nil, why end
+  end
+  return true
+end
+
+--- Downloads a data set.
+-- @function fetch
+-- @tparam table description as in cnn.datasets.files
+-- @tparam table caches folders; the first that can be written gets the data set, in a folder of its name
+-- @treturn ?string the folder with the files
+-- @treturn ?string without a folder: what went wrong
+function cnn.datasets.fetch(description, caches)
+  local mirror = os.getenv "CNNLUA_MIRROR"
+  local mirrors = table.move(description.mirrors, 1, #description.mirrors, 1, {})
+  if mirror and mirror ~= "" then mirrors = {mirror:gsub("/*$", "") .. "/" .. description.name .. "/"} end
+  local scratch <close> = scratch_folder(description, caches)
+  if not scratch then return nil, "no folder to keep it in can be written: " .. table.concat(caches, ", ") end
+  io.stderr:write(("Downloading %s to %s\n"):format(description.title, scratch.cache))
+  for _, file in ipairs(description) do
+    local done, why = download_file(mirrors, file, scratch.path)
+    if not done then return nil, why end
+  end
+  local folder = scratch.cache .. "/" .. description.folders[1]
+  local done, why = put_in_place(description, scratch.path, folder)
+  if not done then return nil, why end
+  return folder
+end

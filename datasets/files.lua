@@ -1,0 +1,177 @@
+--- Finds, checks and loads data sets that are a handful of IDX files.
+--
+-- A data set called NAME is looked for in these folders, and the first that has all its files is taken:
+--
+-- 1. `$CNNLUA_DATA/NAME`
+-- 2. `datasets/cache/NAME` in the source tree, for a program that runs from the tree it was built in
+-- 3. `$XDG_CACHE_HOME/cnnlua/NAME`, by default `~/.cache/cnnlua/NAME`
+-- 4. where a package of the system puts it
+--
+-- Each file may be plain or gzip (.gz), and be called train-images-idx3-ubyte or train-images.idx3-ubyte. If
+-- no folder has them, they are downloaded (datasets/fetch.lua) to folder 2, or 3 if there is no such tree.
+--
+-- Downloads are checked against SHA-256 before they are put in place. Loading checks shape, type and CRC-32,
+-- which costs next to nothing; a file that fails is an error and not passed over.
+--
+-- A data set is described by a table: `name`, `title`, `folders` (what NAME may be), `system` (folders of
+-- packages), `package` (the package's name), `mirrors` (addresses that file names are added to), and a list
+-- of files, each with `name`, `shape`, `sha256` and `crc32`.
+-- @module cnn.datasets.files
+
+local cnn = ...
+
+local files = {}
+cnn.datasets.files = files
+
+local system = cnn.datasets.system
+cnn.datasets.system = nil
+
+local ENOENT, ENOTDIR = 2, 20
+
+--- Whether there is something called path, be it readable or not.
+local function exists(path)
+  local file, _, code = io.open(path, "rb")
+  if file then file:close() end
+  return file ~= nil or (code ~= ENOENT and code ~= ENOTDIR)
+end
+
+local function readable(path)
+  local file = io.open(path, "rb")
+  if file then file:close() end
+  return file ~= nil
+end
+
+--- The folders that downloads may go to, the preferred first.
+-- @treturn table
+function files.cache_folders()
+  local found = {}
+  local tree = system.source_tree()
+  if tree then found[#found + 1] = tree .. "/datasets/cache" end
+  local xdg, home = os.getenv "XDG_CACHE_HOME", os.getenv "HOME"
+  if xdg and xdg:sub(1, 1) == "/" then -- relative ones are to be ignored, says the XDG specification
+    found[#found + 1] = xdg .. "/cnnlua"
+  elseif home and home ~= "" then
+    found[#found + 1] = home .. "/.cache/cnnlua"
+  end
+  return found
+end
+
+--- The folders a data set may be in, in the order they are looked at.
+-- @tparam table description
+-- @treturn table of tables with `path` and, where the user named the folder, `named = true`
+function files.folders(description)
+  local found = {}
+  local function add(root, named)
+    for _, name in ipairs(description.folders) do
+      found[#found + 1] = {path = root .. "/" .. name, named = named}
+    end
+  end
+  local data = os.getenv "CNNLUA_DATA"
+  if data and data ~= "" then add(data, true) end
+  for _, root in ipairs(files.cache_folders()) do add(root) end
+  for _, path in ipairs(description.system) do found[#found + 1] = {path = path} end
+  return found
+end
+
+--- The paths of a data set's files in a folder, and the names of those that are not there.
+-- In a folder the user named, a file that cannot be read is found, to become an error; elsewhere it is not.
+local function look_in(description, folder)
+  local found, missing = {}, {}
+  local there = folder.named and exists or readable
+  for i, file in ipairs(description) do
+    local stem = folder.path .. "/" .. file.name
+    local dotted = folder.path .. "/" .. file.name:gsub("%-(idx%d)", ".%1")
+    for _, path in ipairs {stem .. ".gz", stem, dotted .. ".gz", dotted} do
+      if not found[i] and there(path) then found[i] = path end
+    end
+    if not found[i] then missing[#missing + 1] = file.name end
+  end
+  return found, missing
+end
+
+--- Looks for a data set.
+-- @tparam table description
+-- @treturn ?table the paths of its files, in the order of the description; nil if it is nowhere
+-- @treturn table lines about folders that have only a part of it
+function files.find(description)
+  local notes = {}
+  for _, folder in ipairs(files.folders(description)) do
+    local found, missing = look_in(description, folder)
+    if #missing == 0 then return found, notes end
+    if #missing < #description then
+      notes[#notes + 1] = ("%s lacks %s"):format(folder.path, table.concat(missing, ", "))
+    end
+  end
+  return nil, notes
+end
+
+local function same(a, b)
+  if #a ~= #b then return false end
+  for i = 1, #a do
+    if a[i] ~= b[i] then return false end
+  end
+  return true
+end
+
+local function load_file(description, file, path)
+  local tensor = cnn.datasets.load_idx(path)
+  local shape = tensor:shape()
+  if tensor:dtype() ~= "uint8" or not same(shape, file.shape) then
+    system.fail(("%s: %s: expected uint8 {%s}, got %s {%s}"):format(description.title, path,
+      table.concat(file.shape, ", "), tensor:dtype(), table.concat(shape, ", ")))
+  end
+  local sum = system.crc32(tensor)
+  if sum ~= file.crc32 then
+    system.fail(("%s: %s has another content than the published file (CRC-32 of its elements: expected %08x, "
+      .. "got %08x); it is damaged or of another data set"):format(description.title, path, file.crc32, sum))
+  end
+  return tensor
+end
+
+--- What an error says of where files could be put.
+local function advice(description)
+  local lines = {"Put these files, as they are or without .gz,"}
+  for _, file in ipairs(description) do lines[#lines + 1] = "  " .. file.name .. ".gz" end
+  lines[#lines + 1] = "into one of these folders:"
+  local data = os.getenv "CNNLUA_DATA"
+  if not data or data == "" then lines[#lines + 1] = "  $CNNLUA_DATA/" .. description.folders[1] end
+  for _, folder in ipairs(files.folders(description)) do lines[#lines + 1] = "  " .. folder.path end
+  if description.package then lines[#lines + 1] = "or install the package " .. description.package .. "." end
+  return table.concat(lines, "\n")
+end
+
+local function obtain(description)
+  local paths, notes = files.find(description)
+  if paths then return paths end
+  local folder, why = cnn.datasets.fetch(description, files.cache_folders())
+  if folder then
+    local missing
+    paths, missing = look_in(description, {path = folder, named = true})
+    if #missing == 0 then return paths end
+    why = folder .. " was gone again"
+  end
+  local lines = {("%s is not on this machine and could not be downloaded: %s"):format(description.title, why)}
+  table.move(notes, 1, #notes, 2, lines)
+  lines[#lines + 1] = advice(description)
+  return system.fail(table.concat(lines, "\n"))
+end
+
+--- The files of the folder a caller named.
+local function files_of(description, path, who)
+  local found, missing = look_in(description, {path = path, named = true})
+  if #missing == 0 then return found end
+  return system.fail(("%s: %s lacks %s"):format(who, path, table.concat(missing, ", ")))
+end
+
+--- Loads a data set; what load_data of each data set does.
+-- @tparam table description
+-- @string[opt] path a folder, instead of looking for one; also as {path = folder}
+-- @treturn tensor... one for each file
+function files.load_data(description, ...)
+  local who = description.name .. ".load_data"
+  local path = system.path(who, ...)
+  local paths = path and files_of(description, path, who) or obtain(description)
+  local tensors = {}
+  for i, file in ipairs(description) do tensors[i] = load_file(description, file, paths[i]) end
+  return table.unpack(tensors)
+end
