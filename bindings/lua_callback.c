@@ -16,18 +16,24 @@ typedef struct lua_callback {
     int table; /* reference in the registry */
 } lua_callback;
 
-static const char *const method_names[] = {
-    [CNN_TRAIN_BEGIN] = "on_train_begin", [CNN_TRAIN_END] = "on_train_end",
-    [CNN_EPOCH_BEGIN] = "on_epoch_begin", [CNN_EPOCH_END] = "on_epoch_end",
-    [CNN_TRAIN_BATCH_BEGIN] = "on_train_batch_begin", [CNN_TRAIN_BATCH_END] = "on_train_batch_end",
-    [CNN_TEST_BEGIN] = "on_test_begin", [CNN_TEST_END] = "on_test_end",
-    [CNN_TEST_BATCH_BEGIN] = "on_test_batch_begin", [CNN_TEST_BATCH_END] = "on_test_batch_end",
-    [CNN_PREDICT_BEGIN] = "on_predict_begin", [CNN_PREDICT_END] = "on_predict_end",
-    [CNN_PREDICT_BATCH_BEGIN] = "on_predict_batch_begin", [CNN_PREDICT_BATCH_END] = "on_predict_batch_end"};
+static const char *const method_names[] = {[CNN_TRAIN_BEGIN] = "on_train_begin",
+                                           [CNN_TRAIN_END] = "on_train_end",
+                                           [CNN_EPOCH_BEGIN] = "on_epoch_begin",
+                                           [CNN_EPOCH_END] = "on_epoch_end",
+                                           [CNN_TRAIN_BATCH_BEGIN] = "on_train_batch_begin",
+                                           [CNN_TRAIN_BATCH_END] = "on_train_batch_end",
+                                           [CNN_TEST_BEGIN] = "on_test_begin",
+                                           [CNN_TEST_END] = "on_test_end",
+                                           [CNN_TEST_BATCH_BEGIN] = "on_test_batch_begin",
+                                           [CNN_TEST_BATCH_END] = "on_test_batch_end",
+                                           [CNN_PREDICT_BEGIN] = "on_predict_begin",
+                                           [CNN_PREDICT_END] = "on_predict_end",
+                                           [CNN_PREDICT_BATCH_BEGIN] = "on_predict_batch_begin",
+                                           [CNN_PREDICT_BATCH_END] = "on_predict_batch_end"};
 
 static bool has_index(cnn_event event) {
-    return event != CNN_TRAIN_BEGIN && event != CNN_TRAIN_END && event != CNN_TEST_BEGIN && event != CNN_TEST_END &&
-           event != CNN_PREDICT_BEGIN && event != CNN_PREDICT_END;
+    return event != CNN_TRAIN_BEGIN && event != CNN_TRAIN_END && event != CNN_TEST_BEGIN &&
+           event != CNN_TEST_END && event != CNN_PREDICT_BEGIN && event != CNN_PREDICT_END;
 }
 
 static void push_logs(lua_State *L, const cnn_logs *logs) {
@@ -87,7 +93,8 @@ static cnn_status on_event(cnn_callback *callback, cnn_event event, int index, c
         lua_pushlightuserdata(L, &call);
         if (lua_pcall(L, 3, 0, 0) != LUA_OK) {
             const char *message = lua_tostring(L, -1);
-            status = cnn_fail(CNN_ERROR_CALLBACK, "%s", message ? message : "callback: an error that is no string");
+            status = cnn_fail(CNN_ERROR_CALLBACK, "%s",
+                              message ? message : "callback: an error that is no string");
         }
     }
     lua_settop(L, top);
@@ -95,9 +102,8 @@ static cnn_status on_event(cnn_callback *callback, cnn_event event, int index, c
 }
 
 static const cnn_param no_params[] = {{0}};
-static const cnn_callback_class lua_class = {.class = {.kind = "callback", .name = "table", .params = no_params,
-                                                       .size = sizeof(lua_callback)},
-                                             .on = on_event};
+static const cnn_callback_class lua_class = {
+    .class = CNN_CLASS("callback", "table", NULL, lua_callback, no_params, NULL), .on = on_event};
 
 /* ---- the list of a run -------------------------------------------------------------------------------------- */
 

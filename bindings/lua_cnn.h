@@ -130,7 +130,9 @@ void lcnn_push_methods(lua_State *L);
 
 /* ---- the parts of the module, in the order they are opened --------------------------------------------- */
 
-#define LCNN_PARTS(PART) PART(json) PART(tensor) PART(arith) PART(index) PART(random) PART(data) PART(layer) PART(callback) PART(model)
+#define LCNN_PARTS(PART)                                                                                     \
+    PART(json)                                                                                               \
+    PART(tensor) PART(arith) PART(index) PART(random) PART(data) PART(layer) PART(callback) PART(model)
 
 #define LCNN_DECLARE(name) int lcnn_open_##name(lua_State *L);
 LCNN_PARTS(LCNN_DECLARE)

@@ -54,7 +54,8 @@ static int new_spec(lua_State *L) {
 }
 
 /* A function a class into a new table cnn[name]. */
-static void add_classes(lua_State *L, int cnn, const char *name, const cnn_class *const *classes, lua_CFunction make) {
+static void add_classes(lua_State *L, int cnn, const char *name, const cnn_class *const *classes,
+                        lua_CFunction make) {
     luaL_getsubtable(L, cnn, name);
     for (; *classes; classes++) {
         lua_pushlightuserdata(L, (void *)*classes);
@@ -205,8 +206,8 @@ static void set_weight(lua_State *L, cnn_layer *layer, int i, bool assign) {
     cnn_tensor *given = lcnn_to_tensor(L, lua_gettop(L));
     if (!given->data || !cnn_same_shape(given, value)) {
         lcnn_push_shape(L, value->rank, value->shape);
-        lcnn_fail(L, "set_weights: weight %d ('%s' of '%s') has another shape", i + 1, layer->variables[i]->name,
-                  layer->name);
+        lcnn_fail(L, "set_weights: weight %d ('%s' of '%s') has another shape", i + 1,
+                  layer->variables[i]->name, layer->name);
     }
     if (assign) {
         cnn_tensor *cast = NULL;
@@ -251,7 +252,8 @@ static int build(lua_State *L) {
     int64_t shape[CNN_MAX_RANK];
     luaL_checktype(L, 2, LUA_TTABLE);
     int rank = (int)lua_rawlen(L, 2);
-    if (rank < 1 || rank > CNN_MAX_RANK) lcnn_fail(L, "build: expected a shape of 1 to %d sizes", CNN_MAX_RANK);
+    if (rank < 1 || rank > CNN_MAX_RANK)
+        lcnn_fail(L, "build: expected a shape of 1 to %d sizes", CNN_MAX_RANK);
     shape[0] = 1;
     for (int i = 1; i < rank; i++) {
         lua_rawgeti(L, 2, i + 1);
@@ -259,7 +261,8 @@ static int build(lua_State *L) {
         lua_pop(L, 1);
     }
     bool model = luaL_testudata(L, 1, LCNN_MODEL);
-    lcnn_check(L, model ? cnn_model_build((cnn_model *)layer, rank, shape) : cnn_layer_build(layer, rank, shape));
+    lcnn_check(L, model ? cnn_model_build((cnn_model *)layer, rank, shape)
+                        : cnn_layer_build(layer, rank, shape));
     return 0;
 }
 
@@ -275,21 +278,33 @@ static int push_weights(lua_State *L, const cnn_layer *layer, bool trainable, bo
     return 1;
 }
 
-const char *const lcnn_layer_fields[] = {"name", "class_name", "trainable", "built", "weights", "trainable_weights",
-                                         "non_trainable_weights", "kernel", "bias", NULL};
+const char *const lcnn_layer_fields[] = {
+    "name",   "class_name", "trainable", "built", "weights", "trainable_weights", "non_trainable_weights",
+    "kernel", "bias",       NULL};
 
 /* A field that all layers have; false if it is none of them. */
 bool lcnn_layer_field(lua_State *L, cnn_layer *layer, const char *name) {
     int field = 0;
     while (lcnn_layer_fields[field] && strcmp(lcnn_layer_fields[field], name) != 0) field++;
     switch (field) {
-    case 0: lua_pushstring(L, layer->name); return true;
-    case 1: lua_pushstring(L, layer->class->name); return true;
-    case 2: lua_pushboolean(L, layer->trainable); return true;
-    case 3: lua_pushboolean(L, layer->built); return true;
-    case 4: return push_weights(L, layer, true, true);
-    case 5: return push_weights(L, layer, true, false);
-    case 6: return push_weights(L, layer, false, true);
+    case 0:
+        lua_pushstring(L, layer->name);
+        return true;
+    case 1:
+        lua_pushstring(L, layer->class->name);
+        return true;
+    case 2:
+        lua_pushboolean(L, layer->trainable);
+        return true;
+    case 3:
+        lua_pushboolean(L, layer->built);
+        return true;
+    case 4:
+        return push_weights(L, layer, true, true);
+    case 5:
+        return push_weights(L, layer, true, false);
+    case 6:
+        return push_weights(L, layer, false, true);
     }
     for (int i = 0; i < layer->variable_count; i++) {
         if (strcmp(layer->variables[i]->name, name) != 0) continue;
@@ -303,9 +318,12 @@ bool lcnn_layer_field(lua_State *L, cnn_layer *layer, const char *name) {
     return false;
 }
 
-static const luaL_Reg methods[] = {{"get_config", get_config}, {"get_weights", get_weights},
-                                   {"set_weights", set_weights}, {"count_params", count_params},
-                                   {"build", build}, {NULL, NULL}};
+static const luaL_Reg methods[] = {{"get_config", get_config},
+                                   {"get_weights", get_weights},
+                                   {"set_weights", set_weights},
+                                   {"count_params", count_params},
+                                   {"build", build},
+                                   {NULL, NULL}};
 
 /* Methods, then fields, then the config's arguments. */
 static int layer_index(lua_State *L) {
@@ -342,9 +360,9 @@ void lcnn_add_layer_methods(lua_State *L) {
     luaL_setfuncs(L, methods, 0);
 }
 
-static const luaL_Reg metamethods[] = {{"__gc", lcnn_layer_gc}, {"__eq", lcnn_layer_eq}, {"__call", lcnn_layer_call},
-                                       {"__newindex", lcnn_layer_newindex}, {"__tostring", layer_tostring},
-                                       {NULL, NULL}};
+static const luaL_Reg metamethods[] = {{"__gc", lcnn_layer_gc},        {"__eq", lcnn_layer_eq},
+                                       {"__call", lcnn_layer_call},    {"__newindex", lcnn_layer_newindex},
+                                       {"__tostring", layer_tostring}, {NULL, NULL}};
 
 static int clear_session(lua_State *L) {
     (void)L;

@@ -4,7 +4,6 @@
 #include "lua_layer.h"
 #include "train/trainer.h"
 
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,8 +21,7 @@ static void add_item(lua_State *L, cnn_model *model, int index) {
     cnn_layer *layer = lcnn_test_layer(L, index);
     const cnn_tensor *tensor = layer ? NULL : lcnn_test_tensor(L, index);
     if (tensor && cnn_call_of(tensor)) layer = cnn_call_of(tensor)->layer;
-    if (!layer)
-        lcnn_fail(L, "Sequential: expected layers, got %s", luaL_tolstring(L, index, NULL));
+    if (!layer) lcnn_fail(L, "Sequential: expected layers, got %s", luaL_tolstring(L, index, NULL));
     lcnn_check(L, cnn_model_add(model, layer));
 }
 
@@ -60,7 +58,8 @@ static int new_model(lua_State *L) {
     int n_inputs = lcnn_tensor_list(L, 1, inputs, MAX_TENSORS, "Model");
     int n_outputs = lcnn_tensor_list(L, 2, outputs, MAX_TENSORS, "Model");
     cnn_model *model;
-    lcnn_check(L, cnn_functional_new(&model, luaL_optstring(L, 3, NULL), inputs, n_inputs, outputs, n_outputs));
+    lcnn_check(L,
+               cnn_functional_new(&model, luaL_optstring(L, 3, NULL), inputs, n_inputs, outputs, n_outputs));
     *box = &model->layer;
     lua_settop(L, made);
     return 1;
@@ -116,8 +115,11 @@ static int get_layer(lua_State *L) {
     cnn_layer *layer = NULL;
     if (lua_type(L, 2) == LUA_TNUMBER) {
         lua_Integer position = luaL_checkinteger(L, 2);
-        if (position >= 1 && position <= model->layer_count) layer = cnn_model_layer(model, (int)position - 1);
-        if (!layer) lcnn_fail(L, "get_layer: there is no layer %I; the model has %d", (LUAI_UACINT)position, model->layer_count);
+        if (position >= 1 && position <= model->layer_count)
+            layer = cnn_model_layer(model, (int)position - 1);
+        if (!layer)
+            lcnn_fail(L, "get_layer: there is no layer %I; the model has %d", (LUAI_UACINT)position,
+                      model->layer_count);
     } else {
         lcnn_check(L, cnn_model_get_layer(&layer, model, luaL_checkstring(L, 2)));
     }
@@ -142,11 +144,24 @@ static int compile(lua_State *L) {
 /* ---- arguments of the loops ---------------------------------------------------------------------------------------- */
 
 /* Arguments of fit, evaluate and predict, by position on the stack from 2 on. */
-static const char *const fit_names[] = {"x", "y", "batch_size", "epochs", "verbose", "callbacks", "validation_split",
-                                        "validation_data", "shuffle", "class_weight", "sample_weight", "initial_epoch",
-                                        "steps_per_epoch", "validation_steps", "validation_freq", NULL};
-static const char *const evaluate_names[] = {"x", "y", "batch_size", "verbose", "sample_weight", "steps", "callbacks",
-                                             "return_dict", NULL};
+static const char *const fit_names[] = {"x",
+                                        "y",
+                                        "batch_size",
+                                        "epochs",
+                                        "verbose",
+                                        "callbacks",
+                                        "validation_split",
+                                        "validation_data",
+                                        "shuffle",
+                                        "class_weight",
+                                        "sample_weight",
+                                        "initial_epoch",
+                                        "steps_per_epoch",
+                                        "validation_steps",
+                                        "validation_freq",
+                                        NULL};
+static const char *const evaluate_names[] = {"x",     "y",         "batch_size",  "verbose", "sample_weight",
+                                             "steps", "callbacks", "return_dict", NULL};
 static const char *const predict_names[] = {"x", "batch_size", "verbose", "callbacks", NULL};
 
 /* The stack index of an argument. */
@@ -160,7 +175,8 @@ static cnn_tensor *data_argument(lua_State *L, int index) {
     return lua_isnil(L, index) ? NULL : lcnn_to_tensor(L, index);
 }
 
-static int count_argument(lua_State *L, const char *who, const char *const *names, const char *name, int low) {
+static int count_argument(lua_State *L, const char *who, const char *const *names, const char *name,
+                          int low) {
     int index = place(names, name), whole;
     if (lua_isnil(L, index)) return 0;
     lua_Integer value = lua_tointegerx(L, index, &whole);
@@ -177,7 +193,8 @@ static int verbose_argument(lua_State *L, const char *who, int index) {
     int whole;
     lua_Integer value = lua_tointegerx(L, index, &whole);
     if (!whole || value < 0 || value > 2)
-        lcnn_fail(L, "%s: 'verbose' must be 0, 1, 2 or \"auto\", got %s", who, luaL_tolstring(L, index, NULL));
+        lcnn_fail(L, "%s: 'verbose' must be 0, 1, 2 or \"auto\", got %s", who,
+                  luaL_tolstring(L, index, NULL));
     return (int)value;
 }
 
@@ -208,7 +225,8 @@ static void validation_data(lua_State *L, int index, cnn_fit_options *o) {
     if (lua_isnil(L, index)) return;
     cnn_tensor *parts[3] = {NULL, NULL, NULL};
     int count = lua_type(L, index) == LUA_TTABLE ? (int)lua_rawlen(L, index) : 0;
-    if (count < 2 || count > 3) lcnn_fail(L, "fit: 'validation_data' must be {x, y} or {x, y, sample_weight}");
+    if (count < 2 || count > 3)
+        lcnn_fail(L, "fit: 'validation_data' must be {x, y} or {x, y, sample_weight}");
     for (int i = 0; i < count; i++) {
         lua_rawgeti(L, index, i + 1);
         parts[i] = lcnn_to_tensor(L, lua_gettop(L));
@@ -526,15 +544,24 @@ static int model_newindex(lua_State *L) {
 
 static int model_tostring(lua_State *L) {
     const cnn_model *model = check_model(L, 1);
-    lua_pushfstring(L, "<%s '%s', %d layers>", model->layer.class->name, model->layer.name, model->layer_count);
+    lua_pushfstring(L, "<%s '%s', %d layers>", model->layer.class->name, model->layer.name,
+                    model->layer_count);
     return 1;
 }
 
-static const luaL_Reg methods[] = {{"add", add}, {"pop", pop}, {"summary", summary}, {"get_layer", get_layer},
-                                   {"compile", compile}, {"fit", fit}, {"evaluate", evaluate}, {"predict", predict},
-                                   {"train_on_batch", train_on_batch}, {NULL, NULL}};
-static const luaL_Reg metamethods[] = {{"__gc", lcnn_layer_gc}, {"__eq", lcnn_layer_eq}, {"__call", lcnn_layer_call},
-                                       {"__newindex", model_newindex}, {"__tostring", model_tostring}, {NULL, NULL}};
+static const luaL_Reg methods[] = {{"add", add},
+                                   {"pop", pop},
+                                   {"summary", summary},
+                                   {"get_layer", get_layer},
+                                   {"compile", compile},
+                                   {"fit", fit},
+                                   {"evaluate", evaluate},
+                                   {"predict", predict},
+                                   {"train_on_batch", train_on_batch},
+                                   {NULL, NULL}};
+static const luaL_Reg metamethods[] = {{"__gc", lcnn_layer_gc},        {"__eq", lcnn_layer_eq},
+                                       {"__call", lcnn_layer_call},    {"__newindex", model_newindex},
+                                       {"__tostring", model_tostring}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"Sequential", new_sequential}, {"Model", new_model}, {NULL, NULL}};
 
 int lcnn_open_model(lua_State *L) {

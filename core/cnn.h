@@ -102,7 +102,8 @@ CNN_API size_t cnn_dtype_size(cnn_dtype dtype);
 
 /* Zeroed; sizes of 0 are allowed, negative ones and more than 2^40 bytes are not. rank 0 is a scalar. */
 CNN_API cnn_status cnn_tensor_new(cnn_tensor **out, cnn_dtype dtype, int rank, const int64_t *shape);
-CNN_API cnn_status cnn_tensor_full(cnn_tensor **out, cnn_dtype dtype, int rank, const int64_t *shape, double value);
+CNN_API cnn_status cnn_tensor_full(cnn_tensor **out, cnn_dtype dtype, int rank, const int64_t *shape,
+                                   double value);
 CNN_API cnn_status cnn_tensor_from(cnn_tensor **out, cnn_dtype dtype, int rank, const int64_t *shape,
                                    const void *values);
 /* start, start+step, … below stop; at least an empty tensor. */
@@ -112,7 +113,7 @@ CNN_API cnn_tensor *cnn_tensor_retain(cnn_tensor *tensor);
 CNN_API void cnn_tensor_release(cnn_tensor *tensor); /* NULL is fine */
 CNN_API size_t cnn_tensor_bytes(const cnn_tensor *tensor);
 CNN_API bool cnn_same_shape(const cnn_tensor *a, const cnn_tensor *b);
-CNN_API float *cnn_f32(const cnn_tensor *tensor);   /* the data; the dtype is the caller's promise */
+CNN_API float *cnn_f32(const cnn_tensor *tensor); /* the data; the dtype is the caller's promise */
 CNN_API uint8_t *cnn_u8(const cnn_tensor *tensor);
 CNN_API int32_t *cnn_i32(const cnn_tensor *tensor);
 /* The element at a flat position, as a double, and setting it (rounded and saturated to the dtype). */
@@ -130,8 +131,8 @@ CNN_API cnn_status cnn_view(cnn_tensor **out, cnn_tensor *a, int64_t from, int64
 CNN_API cnn_status cnn_slice(cnn_tensor **out, const cnn_tensor *a, const int64_t *from, const int64_t *to,
                              const int64_t *step);
 /* Writes source, broadcast to the block's shape, into such a block of a; dtypes must be equal. */
-CNN_API cnn_status cnn_slice_assign(cnn_tensor *a, const int64_t *from, const int64_t *to, const int64_t *step,
-                                    const cnn_tensor *source);
+CNN_API cnn_status cnn_slice_assign(cnn_tensor *a, const int64_t *from, const int64_t *to,
+                                    const int64_t *step, const cnn_tensor *source);
 /* Axes in a new order; axes == NULL reverses them. */
 CNN_API cnn_status cnn_transpose(cnn_tensor **out, const cnn_tensor *a, const int *axes);
 /* out[i…] = a at index[i] along axis; index int32 of any rank, each in [0, size). */
@@ -153,8 +154,21 @@ CNN_API cnn_status cnn_one_hot(cnn_tensor **out, const cnn_tensor *labels, int64
  * equal dtypes stay, integers wrap around, but CNN_DIV and CNN_POW always give float32. Comparisons give
  * uint8 0 or 1. */
 typedef enum cnn_binary_op {
-    CNN_ADD, CNN_SUB, CNN_MUL, CNN_DIV, CNN_POW, CNN_MOD, CNN_FLOORDIV, CNN_MAXIMUM, CNN_MINIMUM,
-    CNN_EQUAL, CNN_NOT_EQUAL, CNN_LESS, CNN_LESS_EQUAL, CNN_GREATER, CNN_GREATER_EQUAL
+    CNN_ADD,
+    CNN_SUB,
+    CNN_MUL,
+    CNN_DIV,
+    CNN_POW,
+    CNN_MOD,
+    CNN_FLOORDIV,
+    CNN_MAXIMUM,
+    CNN_MINIMUM,
+    CNN_EQUAL,
+    CNN_NOT_EQUAL,
+    CNN_LESS,
+    CNN_LESS_EQUAL,
+    CNN_GREATER,
+    CNN_GREATER_EQUAL
 } cnn_binary_op;
 CNN_API cnn_status cnn_binary(cnn_tensor **out, cnn_binary_op op, const cnn_tensor *a, const cnn_tensor *b);
 /* The same with a number on the right (or left if `number_first`); the number takes the tensor's dtype when
@@ -167,8 +181,24 @@ CNN_API cnn_status cnn_where(cnn_tensor **out, const cnn_tensor *condition, cons
 
 /* CNN_NEG, CNN_ABS and CNN_SIGN keep the dtype, the others give float32. */
 typedef enum cnn_unary_op {
-    CNN_NEG, CNN_ABS, CNN_SIGN, CNN_SQUARE, CNN_SQRT, CNN_EXP, CNN_LOG, CNN_LOG1P, CNN_SIN, CNN_COS, CNN_TANH,
-    CNN_SIGMOID, CNN_RELU, CNN_FLOOR, CNN_CEIL, CNN_ROUND, CNN_RECIPROCAL, CNN_ISNAN
+    CNN_NEG,
+    CNN_ABS,
+    CNN_SIGN,
+    CNN_SQUARE,
+    CNN_SQRT,
+    CNN_EXP,
+    CNN_LOG,
+    CNN_LOG1P,
+    CNN_SIN,
+    CNN_COS,
+    CNN_TANH,
+    CNN_SIGMOID,
+    CNN_RELU,
+    CNN_FLOOR,
+    CNN_CEIL,
+    CNN_ROUND,
+    CNN_RECIPROCAL,
+    CNN_ISNAN
 } cnn_unary_op;
 CNN_API cnn_status cnn_unary(cnn_tensor **out, cnn_unary_op op, const cnn_tensor *a);
 CNN_API cnn_status cnn_clip(cnn_tensor **out, const cnn_tensor *a, double low, double high);
@@ -176,14 +206,25 @@ CNN_API cnn_status cnn_clip(cnn_tensor **out, const cnn_tensor *a, double low, d
 /* Over the axes in the bit mask `axes` (0 means all). sum of integers is int32 (saturated), of floats float32;
  * mean, std, var (population) float32; argmax and argmin int32, over one axis or, flat, over all.
  * Sums run in a fixed order in double or pairwise, whatever the number of threads. */
-typedef enum cnn_reduce_op { CNN_SUM, CNN_MEAN, CNN_MAX, CNN_MIN, CNN_PROD, CNN_STD, CNN_VAR, CNN_ARGMAX, CNN_ARGMIN } cnn_reduce_op;
+typedef enum cnn_reduce_op {
+    CNN_SUM,
+    CNN_MEAN,
+    CNN_MAX,
+    CNN_MIN,
+    CNN_PROD,
+    CNN_STD,
+    CNN_VAR,
+    CNN_ARGMAX,
+    CNN_ARGMIN
+} cnn_reduce_op;
 CNN_API cnn_status cnn_reduce(cnn_tensor **out, cnn_reduce_op op, const cnn_tensor *a, unsigned axes,
                               bool keepdims);
 
 /* [m,k]·[k,n] → [m,n]; vectors take part as in NumPy; leading axes broadcast. float32 only. */
 CNN_API cnn_status cnn_matmul(cnn_tensor **out, const cnn_tensor *a, const cnn_tensor *b);
 /* True when shapes are equal and |a-b| ≤ atol + rtol·|b| everywhere. */
-CNN_API cnn_status cnn_allclose(bool *out, const cnn_tensor *a, const cnn_tensor *b, double rtol, double atol);
+CNN_API cnn_status cnn_allclose(bool *out, const cnn_tensor *a, const cnn_tensor *b, double rtol,
+                                double atol);
 
 /* Text as NumPy prints it: nested brackets, aligned columns, the middle of long axes elided. The caller frees
  * with free(). */
@@ -201,10 +242,12 @@ CNN_API cnn_random *cnn_default_random(void);
 /* A generator of its own, independent of all others split from the same parent. */
 CNN_API cnn_random cnn_random_split(cnn_random *parent);
 /* NULL as generator means the default one. */
-CNN_API void cnn_random_uniform(cnn_random *random, float *out, int64_t count, float low, float high); /* [low, high) */
+CNN_API void cnn_random_uniform(cnn_random *random, float *out, int64_t count, float low,
+                                float high); /* [low, high) */
 CNN_API void cnn_random_normal(cnn_random *random, float *out, int64_t count, float mean, float stddev);
 /* Normal, redrawn beyond two standard deviations. */
-CNN_API void cnn_random_truncated_normal(cnn_random *random, float *out, int64_t count, float mean, float stddev);
+CNN_API void cnn_random_truncated_normal(cnn_random *random, float *out, int64_t count, float mean,
+                                         float stddev);
 CNN_API void cnn_random_integers(cnn_random *random, int32_t *out, int64_t count, int32_t low, int32_t high);
 CNN_API void cnn_random_bernoulli(cnn_random *random, uint8_t *out, int64_t count, float probability);
 CNN_API void cnn_random_permutation(cnn_random *random, int32_t *out, int32_t count);
@@ -214,8 +257,8 @@ CNN_API void cnn_random_permutation(cnn_random *random, int32_t *out, int32_t co
 /* Applies a differentiable operation, by name and JSON attributes: cnn_apply(&y, "conv2d", "{\"strides\": 2}",
  * inputs, 2). On tensors it runs at once, and is recorded where a tape is open; on symbolic tensors it
  * extends their graph. cnn_op_names lists the operations, NULL-terminated. */
-CNN_API cnn_status cnn_apply(cnn_tensor **out, const char *op, const char *attributes, cnn_tensor *const *inputs,
-                             int count);
+CNN_API cnn_status cnn_apply(cnn_tensor **out, const char *op, const char *attributes,
+                             cnn_tensor *const *inputs, int count);
 CNN_API const char *const *cnn_op_names(void);
 
 /* ---- layers ------------------------------------------------------------------------------------------ */
@@ -252,14 +295,15 @@ CNN_API cnn_status cnn_layer_config(char **out, const cnn_layer *layer);
 CNN_API const char *const *cnn_layer_names(void);
 
 /* A symbolic tensor of shape [-1, shape…]. */
-CNN_API cnn_status cnn_input(cnn_tensor **out, int rank, const int64_t *shape, cnn_dtype dtype, const char *name);
+CNN_API cnn_status cnn_input(cnn_tensor **out, int rank, const int64_t *shape, cnn_dtype dtype,
+                             const char *name);
 
 /* ---- models ------------------------------------------------------------------------------------------ */
 
 /* name may be NULL. A model is a layer too: cnn_model_layer borrows it as one. */
 CNN_API cnn_status cnn_sequential_new(cnn_model **out, const char *name);
-CNN_API cnn_status cnn_functional_new(cnn_model **out, const char *name, cnn_tensor *const *inputs, int n_inputs,
-                                      cnn_tensor *const *outputs, int n_outputs);
+CNN_API cnn_status cnn_functional_new(cnn_model **out, const char *name, cnn_tensor *const *inputs,
+                                      int n_inputs, cnn_tensor *const *outputs, int n_outputs);
 CNN_API cnn_model *cnn_model_retain(cnn_model *model);
 CNN_API void cnn_model_release(cnn_model *model);
 CNN_API cnn_layer *cnn_model_as_layer(cnn_model *model);
@@ -280,19 +324,19 @@ CNN_API cnn_status cnn_model_compile(cnn_model *model, const char *config);
 
 /* What fit, evaluate and predict take. Zero-initialise, then set; 0 and NULL mean Keras's default. */
 typedef struct cnn_fit_options {
-    cnn_tensor *x, *y;              /* x [n,…]; y [n] or [n,…] */
-    cnn_tensor *sample_weight;      /* float32 [n], or NULL */
+    cnn_tensor *x, *y;         /* x [n,…]; y [n] or [n,…] */
+    cnn_tensor *sample_weight; /* float32 [n], or NULL */
     cnn_tensor *validation_x, *validation_y, *validation_sample_weight;
-    const float *class_weight;      /* by label, class_weight_count of them */
+    const float *class_weight; /* by label, class_weight_count of them */
     int class_weight_count;
-    double validation_split;        /* the last part of x, before shuffling */
-    int batch_size;                 /* 32 */
-    int epochs;                     /* 1 */
+    double validation_split; /* the last part of x, before shuffling */
+    int batch_size;          /* 32 */
+    int epochs;              /* 1 */
     int initial_epoch;
     int steps_per_epoch, validation_steps, validation_freq;
     bool no_shuffle;
-    int verbose;                    /* 0 silent, 1 bar, 2 a line an epoch */
-    FILE *log;                      /* where verbose prints; NULL: nowhere */
+    int verbose;                     /* 0 silent, 1 bar, 2 a line an epoch */
+    FILE *log;                       /* where verbose prints; NULL: nowhere */
     struct cnn_callback **callbacks; /* borrowed */
     int callback_count;
 } cnn_fit_options;
@@ -303,7 +347,8 @@ typedef struct cnn_history cnn_history; /* by epoch and name: loss, accuracy, va
  * the epochs completed. */
 CNN_API cnn_status cnn_model_fit(cnn_model *model, const cnn_fit_options *options, cnn_history **history);
 /* values[0] is the loss, then the metrics in order; names from cnn_model_metric_name. */
-CNN_API cnn_status cnn_model_evaluate(cnn_model *model, const cnn_fit_options *options, double *values, int capacity);
+CNN_API cnn_status cnn_model_evaluate(cnn_model *model, const cnn_fit_options *options, double *values,
+                                      int capacity);
 CNN_API cnn_status cnn_model_predict(cnn_tensor **out, cnn_model *model, const cnn_fit_options *options);
 /* One optimizer step on this batch; values as in evaluate. */
 CNN_API cnn_status cnn_model_train_on_batch(cnn_model *model, cnn_tensor *x, cnn_tensor *y,
@@ -329,7 +374,8 @@ CNN_API void cnn_callback_release(cnn_callback *callback);
 
 /* An IDX file, plain or gzip. Types: uint8 as it is; int8, int16, int32 become int32; float, double float32. */
 CNN_API cnn_status cnn_idx_load(cnn_tensor **out, const char *path);
-CNN_API cnn_status cnn_idx_save(const char *path, const cnn_tensor *tensor); /* gzip if the name ends in .gz */
+CNN_API cnn_status cnn_idx_save(const char *path,
+                                const cnn_tensor *tensor); /* gzip if the name ends in .gz */
 
 #ifdef __cplusplus
 }

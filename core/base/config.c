@@ -45,7 +45,8 @@ static const char *shown(const cJSON *value, char buffer[48]) {
 
 static cnn_status expected(const char *who, const cnn_param *param, const char *what, const cJSON *value) {
     char came[48];
-    return cnn_fail(CNN_ERROR_ARGUMENT, "%s: '%s' must be %s, got %s", who, param->name, what, shown(value, came));
+    return cnn_fail(CNN_ERROR_ARGUMENT, "%s: '%s' must be %s, got %s", who, param->name, what,
+                    shown(value, came));
 }
 
 static bool bounded(const cnn_param *param, double value) {
@@ -70,7 +71,8 @@ static bool is_whole(const cJSON *value) {
 static cnn_status read_pair(const char *who, const cnn_param *param, const cJSON *value, int pair[2]) {
     const cJSON *first = value, *second = value;
     if (cJSON_IsArray(value)) {
-        if (cJSON_GetArraySize(value) != 2) return expected(who, param, "an integer or a pair of integers", value);
+        if (cJSON_GetArraySize(value) != 2)
+            return expected(who, param, "an integer or a pair of integers", value);
         first = value->child;
         second = first->next;
     }
@@ -154,6 +156,7 @@ static cnn_status read_param(const char *who, const cnn_param *param, const cJSO
         return CNN_OK;
     }
     case CNN_PARAM_CHOICE:
+        if (null) return *(int *)field = 0, CNN_OK;
         return read_choice(who, param, value, field);
     case CNN_PARAM_PAIR:
         if (null) {
@@ -188,8 +191,9 @@ static cnn_status check_names(const char *who, const cnn_param *params, const cJ
         while (i < count && strcmp(names[i], item->string) != 0) i++;
         if (i < count) continue;
         const char *nearest = cnn_nearest(item->string, names);
-        return cnn_fail(CNN_ERROR_ARGUMENT, nearest ? "%s: unknown argument '%s' (did you mean '%s'?)"
-                                                    : "%s: unknown argument '%s'",
+        return cnn_fail(CNN_ERROR_ARGUMENT,
+                        nearest ? "%s: unknown argument '%s' (did you mean '%s'?)"
+                                : "%s: unknown argument '%s'",
                         who, item->string, nearest);
     }
     return CNN_OK;
@@ -233,7 +237,8 @@ static cJSON *param_json(const cnn_param *param, const void *source) {
     case CNN_PARAM_INT:
         return *(const int *)field == INT_MIN ? cJSON_CreateNull() : cJSON_CreateNumber(*(const int *)field);
     case CNN_PARAM_FLOAT:
-        return isnan(*(const double *)field) ? cJSON_CreateNull() : cJSON_CreateNumber(*(const double *)field);
+        return isnan(*(const double *)field) ? cJSON_CreateNull()
+                                             : cJSON_CreateNumber(*(const double *)field);
     case CNN_PARAM_STRING: {
         const char *text = *(char *const *)field;
         return text ? cJSON_CreateString(text) : cJSON_CreateNull();
@@ -316,7 +321,8 @@ cnn_status cnn_object_from(void **out, const cnn_class *const *classes, const cJ
     const cJSON *config = cJSON_IsObject(spec) ? cJSON_GetObjectItemCaseSensitive(spec, "config") : NULL;
     if (!cJSON_IsString(name)) {
         char came[48];
-        return cnn_fail(CNN_ERROR_ARGUMENT, "%s: expected a name or an object with class_name and config, got %s",
+        return cnn_fail(CNN_ERROR_ARGUMENT,
+                        "%s: expected a name or an object with class_name and config, got %s",
                         classes[0]->kind, spec ? shown(spec, came) : "nothing");
     }
     const cnn_class *class;

@@ -35,14 +35,30 @@ typedef struct cnn_param {
     const char *help;
 } cnn_param;
 
+/* One line of a table: CNN_PARAM(INT, conv2d, filters, NULL, .low = 1, .help = "channels of the output") for the
+ * member `filters` of struct conv2d, required since it has no default; and for an argument called otherwise. */
+#define CNN_PARAM(type_, struct_, member_, fallback_, ...)                                                   \
+    CNN_PARAM_NAMED(type_, struct_, member_, #member_, fallback_, __VA_ARGS__)
+#define CNN_PARAM_NAMED(type_, struct_, member_, name_, fallback_, ...)                                      \
+    {                                                                                                        \
+        .name = name_, .type = CNN_PARAM_##type_, .offset = offsetof(struct_, member_),                      \
+        .fallback = fallback_, __VA_ARGS__                                                                   \
+    }
+
 typedef struct cnn_class {
-    const char *kind;    /* "layer", for messages */
-    const char *name;    /* "Conv2D" */
-    const char *aliases; /* beside the name in lower case with underscores: "mse MSE"; may be NULL */
-    size_t size;         /* of the struct, whose first member is `const cnn_class *class` */
+    const char *kind;        /* "layer", for messages */
+    const char *name;        /* "Conv2D" */
+    const char *aliases;     /* beside the name in lower case with underscores: "mse MSE"; may be NULL */
+    size_t size;             /* of the struct, whose first member is `const cnn_class *class` */
     const cnn_param *params; /* ends with a NULL name; the order is that of positional arguments */
-    const char *help;    /* a sentence or more, for help() */
+    const char *help;        /* a sentence or more, for help() */
 } cnn_class;
+
+#define CNN_CLASS(kind_, name_, aliases_, struct_, params_, help_)                                           \
+    {                                                                                                        \
+        .kind = kind_, .name = name_, .aliases = aliases_, .size = sizeof(struct_), .params = params_,       \
+        .help = help_                                                                                        \
+    }
 
 /* Every object begins so. */
 typedef struct cnn_object {

@@ -8,7 +8,8 @@ bool cnn_cpu_has(const char *name) {
     /* GCC's check asks the processor and, through XGETBV, the system. */
     __builtin_cpu_init();
     if (strcmp(name, "sse2") == 0) return true;
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+    bool avx2 =
+        __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
     if (strcmp(name, "avx2") == 0) return avx2;
     if (strcmp(name, "avx512") == 0)
         return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

@@ -71,6 +71,21 @@ ALWAYS vf square_root(vf x, vf parameter) {
     return x;
 }
 
+ALWAYS vf relu6(vf x, vf parameter) {
+    (void)parameter;
+    return v_min(v_set1(6.0f), v_max(v_set1(0.0f), x));
+}
+
+ALWAYS vf hard_sigmoid(vf x, vf parameter) {
+    (void)parameter;
+    return v_min(v_set1(1.0f), v_max(v_set1(0.0f), x / 6.0f + 0.5f));
+}
+
+ALWAYS vf softsign(vf x, vf parameter) {
+    (void)parameter;
+    return x / (1.0f + v_abs(x));
+}
+
 ALWAYS vf softplus(vf x, vf parameter) {
     (void)parameter;
     return v_softplus(x);
@@ -79,6 +94,21 @@ ALWAYS vf softplus(vf x, vf parameter) {
 ALWAYS vf silu(vf x, vf parameter) {
     (void)parameter;
     return x * v_sigmoid(x);
+}
+
+/* x·Φ(x), Φ being the normal distribution (Hendrycks and Gimpel 2016), and their approximation of it. */
+ALWAYS vf gelu(vf x, vf parameter) {
+    (void)parameter;
+    return 0.5f * x * (1.0f + v_erf(x * 0.707106781186547524f));
+}
+
+ALWAYS vf gelu_inner(vf x) {
+    return 0.797884560802865356f * x * v_fma(v_set1(0.044715f) * x, x, v_set1(1.0f));
+}
+
+ALWAYS vf gelu_tanh(vf x, vf parameter) {
+    (void)parameter;
+    return 0.5f * x * (1.0f + v_tanh(gelu_inner(x)));
 }
 
 ALWAYS vf square(vf x, vf parameter) {
@@ -96,7 +126,7 @@ ALWAYS vf absolute(vf x, vf parameter) {
     return v_abs(x);
 }
 
-void CNN_KERNEL(activate)(cnn_activation kind, float parameter, const float *x, float *y, int64_t n) {
+void CNN_KERNEL(activate)(cnn_activation_kind kind, float parameter, const float *x, float *y, int64_t n) {
     switch (kind) {
     case CNN_ACTIVATION_RELU:
         map(relu, parameter, x, y, n);
@@ -122,11 +152,26 @@ void CNN_KERNEL(activate)(cnn_activation kind, float parameter, const float *x, 
     case CNN_ACTIVATION_SQRT:
         map(square_root, parameter, x, y, n);
         break;
+    case CNN_ACTIVATION_RELU6:
+        map(relu6, parameter, x, y, n);
+        break;
+    case CNN_ACTIVATION_HARD_SIGMOID:
+        map(hard_sigmoid, parameter, x, y, n);
+        break;
+    case CNN_ACTIVATION_SOFTSIGN:
+        map(softsign, parameter, x, y, n);
+        break;
     case CNN_ACTIVATION_SOFTPLUS:
         map(softplus, parameter, x, y, n);
         break;
     case CNN_ACTIVATION_SILU:
         map(silu, parameter, x, y, n);
+        break;
+    case CNN_ACTIVATION_GELU:
+        map(gelu, parameter, x, y, n);
+        break;
+    case CNN_ACTIVATION_GELU_TANH:
+        map(gelu_tanh, parameter, x, y, n);
         break;
     case CNN_ACTIVATION_SQUARE:
         map(square, parameter, x, y, n);
@@ -140,8 +185,7 @@ void CNN_KERNEL(activate)(cnn_activation kind, float parameter, const float *x, 
     }
 }
 
-/* ---- their derivatives, from the output y or the input x -------------------------------------------------
- */
+/* ---- their derivatives, from the output y or the input x ----------------------------------------------- */
 
 ALWAYS vf relu_grad(vf y, vf dy, vf parameter) {
     (void)parameter;
@@ -181,6 +225,22 @@ ALWAYS vf square_root_grad(vf y, vf dy, vf parameter) {
     return 0.5f * dy / y;
 }
 
+ALWAYS vf relu6_grad(vf y, vf dy, vf parameter) {
+    (void)parameter;
+    return v_keep((y > 0) & (y < 6), dy);
+}
+
+ALWAYS vf hard_sigmoid_grad(vf y, vf dy, vf parameter) {
+    (void)parameter;
+    return v_keep((y > 0) & (y < 1), dy / 6.0f);
+}
+
+ALWAYS vf softsign_grad(vf y, vf dy, vf parameter) {
+    (void)parameter;
+    vf s = 1.0f - v_abs(y);
+    return dy * s * s;
+}
+
 ALWAYS vf softplus_grad(vf x, vf dy, vf parameter) {
     (void)parameter;
     return dy * v_sigmoid(x);
@@ -190,6 +250,19 @@ ALWAYS vf silu_grad(vf x, vf dy, vf parameter) {
     (void)parameter;
     vf s = v_sigmoid(x);
     return dy * s * (1.0f + x * (1.0f - s));
+}
+
+ALWAYS vf gelu_grad(vf x, vf dy, vf parameter) {
+    (void)parameter;
+    vf density = 0.398942280401432678f * v_exp(-0.5f * x * x);
+    return dy * (0.5f * (1.0f + v_erf(x * 0.707106781186547524f)) + x * density);
+}
+
+ALWAYS vf gelu_tanh_grad(vf x, vf dy, vf parameter) {
+    (void)parameter;
+    vf t = v_tanh(gelu_inner(x));
+    vf slope = 0.797884560802865356f * v_fma(v_set1(3 * 0.044715f) * x, x, v_set1(1.0f));
+    return dy * (0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * slope);
 }
 
 ALWAYS vf square_grad(vf x, vf dy, vf parameter) {
@@ -207,7 +280,7 @@ ALWAYS vf absolute_grad(vf x, vf dy, vf parameter) {
     return v_select(x > 0, dy, v_keep(x < 0, -dy));
 }
 
-void CNN_KERNEL(activate_grad)(cnn_activation kind, float parameter, const float *z, const float *dy,
+void CNN_KERNEL(activate_grad)(cnn_activation_kind kind, float parameter, const float *z, const float *dy,
                                float *dx, int64_t n) {
     switch (kind) {
     case CNN_ACTIVATION_RELU:
@@ -234,11 +307,26 @@ void CNN_KERNEL(activate_grad)(cnn_activation kind, float parameter, const float
     case CNN_ACTIVATION_SQRT:
         map_grad(square_root_grad, parameter, z, dy, dx, n);
         break;
+    case CNN_ACTIVATION_RELU6:
+        map_grad(relu6_grad, parameter, z, dy, dx, n);
+        break;
+    case CNN_ACTIVATION_HARD_SIGMOID:
+        map_grad(hard_sigmoid_grad, parameter, z, dy, dx, n);
+        break;
+    case CNN_ACTIVATION_SOFTSIGN:
+        map_grad(softsign_grad, parameter, z, dy, dx, n);
+        break;
     case CNN_ACTIVATION_SOFTPLUS:
         map_grad(softplus_grad, parameter, z, dy, dx, n);
         break;
     case CNN_ACTIVATION_SILU:
         map_grad(silu_grad, parameter, z, dy, dx, n);
+        break;
+    case CNN_ACTIVATION_GELU:
+        map_grad(gelu_grad, parameter, z, dy, dx, n);
+        break;
+    case CNN_ACTIVATION_GELU_TANH:
+        map_grad(gelu_tanh_grad, parameter, z, dy, dx, n);
         break;
     case CNN_ACTIVATION_SQUARE:
         map_grad(square_grad, parameter, z, dy, dx, n);
@@ -252,8 +340,7 @@ void CNN_KERNEL(activate_grad)(cnn_activation kind, float parameter, const float
     }
 }
 
-/* ---- rows ------------------------------------------------------------------------------------------------
- */
+/* ---- rows ---------------------------------------------------------------------------------------------- */
 
 void CNN_KERNEL(affine)(float scale, float offset, const float *x, float *y, int64_t n) {
     vf a = v_set1(scale), b = v_set1(offset);

@@ -44,7 +44,8 @@ const char *cnn_cpu(void) {
 cnn_status cnn_set_cpu(const char *name) {
     const cnn_kernels *table = find(name);
     if (!table)
-        return cnn_fail(CNN_ERROR_ARGUMENT, "set_cpu: '%s' is not an instruction set of this processor and build (now '%s')",
+        return cnn_fail(CNN_ERROR_ARGUMENT,
+                        "set_cpu: '%s' is not an instruction set of this processor and build (now '%s')",
                         name, cnn_cpu());
     chosen = table;
     return CNN_OK;

@@ -39,11 +39,26 @@ typedef struct cnn_conv_epilogue {
 /* ---- elementwise, softmax, pooling, dropout, losses --------------------------------------------------- */
 
 /* Functions of one number; the parameter is leaky_relu's slope and elu's alpha. */
-typedef enum cnn_activation {
-    CNN_ACTIVATION_RELU, CNN_ACTIVATION_LEAKY_RELU, CNN_ACTIVATION_ELU, CNN_ACTIVATION_SELU, CNN_ACTIVATION_SIGMOID,
-    CNN_ACTIVATION_TANH, CNN_ACTIVATION_EXP, CNN_ACTIVATION_SQRT, CNN_ACTIVATION_SOFTPLUS, CNN_ACTIVATION_SILU,
-    CNN_ACTIVATION_SQUARE, CNN_ACTIVATION_LOG, CNN_ACTIVATION_ABS
-} cnn_activation;
+typedef enum cnn_activation_kind {
+    CNN_ACTIVATION_RELU,
+    CNN_ACTIVATION_LEAKY_RELU,
+    CNN_ACTIVATION_ELU,
+    CNN_ACTIVATION_SELU,
+    CNN_ACTIVATION_SIGMOID,
+    CNN_ACTIVATION_TANH,
+    CNN_ACTIVATION_EXP,
+    CNN_ACTIVATION_SQRT,
+    CNN_ACTIVATION_RELU6,
+    CNN_ACTIVATION_HARD_SIGMOID,
+    CNN_ACTIVATION_SOFTSIGN,
+    CNN_ACTIVATION_SOFTPLUS,
+    CNN_ACTIVATION_SILU,
+    CNN_ACTIVATION_GELU,
+    CNN_ACTIVATION_GELU_TANH,
+    CNN_ACTIVATION_SQUARE,
+    CNN_ACTIVATION_LOG,
+    CNN_ACTIVATION_ABS
+} cnn_activation_kind;
 
 /* Pooling of [in_h,in_w,channels] by windows that may overlap, leave gaps and stand out at the borders. */
 typedef struct cnn_pool {
@@ -65,7 +80,11 @@ typedef struct cnn_dropout_stream {
 /* Losses of a prediction p and a target t, element by element: (p - t)², |p - t|, Huber's with delta as parameter,
  * -t·log p - (1 - t)·log(1 - p) with p clipped to [1e-7, 1 - 1e-7], and the same of the logit. */
 typedef enum cnn_pointwise_loss {
-    CNN_LOSS_SQUARED, CNN_LOSS_ABSOLUTE, CNN_LOSS_HUBER, CNN_LOSS_BINARY, CNN_LOSS_BINARY_LOGITS
+    CNN_LOSS_SQUARED,
+    CNN_LOSS_ABSOLUTE,
+    CNN_LOSS_HUBER,
+    CNN_LOSS_BINARY,
+    CNN_LOSS_BINARY_LOGITS
 } cnn_pointwise_loss;
 
 /* ---- the table --------------------------------------------------------------------------------------- */
@@ -103,9 +122,10 @@ typedef struct cnn_kernels {
     int peak_flops_per_round;
 
     /* y = f(x); y may be x. */
-    void (*activate)(cnn_activation kind, float parameter, const float *x, float *y, int64_t n);
+    void (*activate)(cnn_activation_kind kind, float parameter, const float *x, float *y, int64_t n);
     /* dx = dy·f'(x), told from z: the output y, but the input x from CNN_ACTIVATION_SOFTPLUS on. dx may be dy. */
-    void (*activate_grad)(cnn_activation kind, float parameter, const float *z, const float *dy, float *dx, int64_t n);
+    void (*activate_grad)(cnn_activation_kind kind, float parameter, const float *z, const float *dy,
+                          float *dx, int64_t n);
     /* y = scale·x + offset; y may be x. */
     void (*affine)(float scale, float offset, const float *x, float *y, int64_t n);
     /* y [rows,columns] = x + bias [columns] (not if NULL), then relu if wanted; y may be x. */
@@ -114,17 +134,19 @@ typedef struct cnn_kernels {
     void (*sum_rows)(const float *x, int64_t rows, int64_t columns, int64_t stride, float *sums);
     /* Over each row: y = softmax(x) or its logarithm; y may be x. */
     void (*softmax)(bool logarithm, const float *x, float *y, int64_t rows, int64_t columns);
-    void (*softmax_grad)(bool logarithm, const float *y, const float *dy, float *dx, int64_t rows, int64_t columns);
+    void (*softmax_grad)(bool logarithm, const float *y, const float *dy, float *dx, int64_t rows,
+                         int64_t columns);
     /* n samples. index, if not NULL, tells row·pool_w + column of the maximum in its window, in elements of index_size
      * bytes: 1 for windows of at most 256 cells, else 4. A NaN is the maximum. */
     void (*max_pool)(const cnn_pool *p, int64_t n, const float *x, float *y, void *index, int index_size);
-    void (*max_pool_grad)(const cnn_pool *p, int64_t n, const float *dy, const void *index, int index_size, float *dx);
+    void (*max_pool_grad)(const cnn_pool *p, int64_t n, const float *dy, const void *index, int index_size,
+                          float *dx);
     /* The mean over the part of the window that lies in the picture. */
     void (*avg_pool)(const cnn_pool *p, int64_t n, const float *x, float *y);
     void (*avg_pool_grad)(const cnn_pool *p, int64_t n, const float *dy, float *dx);
     /* Elements position … position+n-1 of the stream; kept, if not NULL, gets 1 or 0 for each. */
-    void (*dropout)(const cnn_dropout_stream *stream, uint64_t position, const float *x, float *y, uint8_t *kept,
-                    int64_t n);
+    void (*dropout)(const cnn_dropout_stream *stream, uint64_t position, const float *x, float *y,
+                    uint8_t *kept, int64_t n);
     void (*dropout_grad)(float scale, const uint8_t *kept, const float *dy, float *dx, int64_t n);
     /* The sum over n elements; and the gradient times scale. */
     float (*loss_sum)(cnn_pointwise_loss kind, float parameter, const float *prediction, const float *target,
@@ -133,14 +155,15 @@ typedef struct cnn_kernels {
                       float scale, float *gradient, int64_t n);
     /* -Σ t·log q over one row; q is the softmax of the logits x, which is written, or x / Σx clipped to [1e-7, 1 - 1e-7].
      * In the gradient, x is that softmax, or the same x. */
-    float (*crossentropy)(bool from_logits, const float *x, const float *target, float *softmax, int64_t classes);
-    void (*crossentropy_grad)(bool from_logits, const float *x, const float *target, float scale, float *gradient,
-                              int64_t classes);
+    float (*crossentropy)(bool from_logits, const float *x, const float *target, float *softmax,
+                          int64_t classes);
+    void (*crossentropy_grad)(bool from_logits, const float *x, const float *target, float scale,
+                              float *gradient, int64_t classes);
 
     /* Optimizer steps over n weights and their state (formulas: core/train); state that is NULL is not kept. All
      * instruction sets give the same bits. */
-    void (*step_sgd)(int64_t n, float *weights, const float *gradient, float *momentum, double rate, double mu,
-                     bool nesterov);
+    void (*step_sgd)(int64_t n, float *weights, const float *gradient, float *momentum, double rate,
+                     double mu, bool nesterov);
     void (*step_rmsprop)(int64_t n, float *weights, const float *gradient, float *velocity, float *momentum,
                          float *mean, double rate, double rho, double mu, double epsilon);
     void (*step_adam)(int64_t n, float *weights, const float *gradient, float *momentum, float *velocity,

@@ -114,6 +114,16 @@ static inline vf v_tanh(vf x) {
     return v_select(a < 0.625f, near, far);
 }
 
+/* Abramowitz and Stegun 7.1.26: the absolute error stays below 2e-7. */
+static inline vf v_erf(vf x) {
+    vf a = v_abs(x), t = 1.0f / v_fma(v_set1(0.3275911f), a, v_set1(1.0f));
+    vf p = v_fma(v_set1(1.061405429f), t, v_set1(-1.453152027f));
+    p = v_fma(p, t, v_set1(1.421413741f));
+    p = v_fma(p, t, v_set1(-0.284496736f));
+    p = v_fma(p, t, v_set1(0.254829592f));
+    return v_copysign(1.0f - p * t * v_exp(-a * a), x);
+}
+
 /* log(1 + e^x) without overflow. */
 static inline vf v_softplus(vf x) {
     return v_max(v_set1(0.0f), x) + v_log1p(v_exp(-v_abs(x)));

@@ -4,8 +4,8 @@
 
 #include "kernels/kernels.h"
 
-void CNN_KERNEL(activate)(cnn_activation kind, float parameter, const float *x, float *y, int64_t n);
-void CNN_KERNEL(activate_grad)(cnn_activation kind, float parameter, const float *z, const float *dy,
+void CNN_KERNEL(activate)(cnn_activation_kind kind, float parameter, const float *x, float *y, int64_t n);
+void CNN_KERNEL(activate_grad)(cnn_activation_kind kind, float parameter, const float *z, const float *dy,
                                float *dx, int64_t n);
 void CNN_KERNEL(affine)(float scale, float offset, const float *x, float *y, int64_t n);
 void CNN_KERNEL(bias_relu)(const float *bias, bool relu, const float *x, float *y, int64_t rows,

@@ -48,8 +48,7 @@ static inline void store_index(void *index, int size, ptrdiff_t at, vi value, in
         for (int i = 0; i < n; i++) to[i] = bytes[i];
 }
 
-/* ---- the maximum -----------------------------------------------------------------------------------------
- */
+/* ---- the maximum --------------------------------------------------------------------------------------- */
 
 /* The maximum of one vector of channels, and where it is: the first of equals. */
 static inline vf window_max(const cnn_pool *p, const window *w, const float *x, int64_t n, vi *place) {
@@ -116,8 +115,7 @@ void CNN_KERNEL(max_pool_grad)(const cnn_pool *p, int64_t n, const float *dy, co
     }
 }
 
-/* ---- the mean --------------------------------------------------------------------------------------------
- */
+/* ---- the mean ------------------------------------------------------------------------------------------ */
 
 static float cells(const window *w) {
     return (float)(w->row_to - w->row_from) * (float)(w->column_to - w->column_from);

@@ -59,8 +59,7 @@ void CNN_KERNEL(softmax_grad)(bool logarithm, const float *y, const float *dy, f
     }
 }
 
-/* ---- crossentropy ----------------------------------------------------------------------------------------
- */
+/* ---- crossentropy -------------------------------------------------------------------------------------- */
 
 static const float epsilon = 1e-7f; /* Keras's */
 
@@ -93,8 +92,7 @@ float CNN_KERNEL(crossentropy)(bool from_logits, const float *x, const float *ta
     return v_sum(loss);
 }
 
-/* Of probabilities, with q = x / Σx: dL/dq = -t/q where q is not clipped, dL/dx = (dL/dq - Σ q·dL/dq) / Σx.
- */
+/* Of probabilities, with q = x / Σx: dL/dq = -t/q, 0 where q is clipped; dL/dx = (dL/dq - Σ q·dL/dq) / Σx */
 static void probabilities_grad(const float *x, const float *target, float scale, float *gradient, int64_t n) {
     float sum = sum_of(x, n);
     vf inner = {0};

@@ -9,10 +9,19 @@
 #include <string.h>
 
 /* cnn_class_find wants classes, which are what ops begin with. */
-static const cnn_class *const activations[] = {
-    &cnn_op_relu.class,  &cnn_op_leaky_relu.class, &cnn_op_elu.class,     &cnn_op_selu.class,        &cnn_op_sigmoid.class,
-    &cnn_op_tanh.class,  &cnn_op_softmax.class,    &cnn_op_softplus.class, &cnn_op_log_softmax.class, &cnn_op_silu.class,
-    &cnn_op_exp.class,   &cnn_op_identity.class,   NULL};
+static const cnn_class *const activations[] = {&cnn_op_relu.class,
+                                               &cnn_op_leaky_relu.class,
+                                               &cnn_op_elu.class,
+                                               &cnn_op_selu.class,
+                                               &cnn_op_sigmoid.class,
+                                               &cnn_op_tanh.class,
+                                               &cnn_op_softmax.class,
+                                               &cnn_op_softplus.class,
+                                               &cnn_op_log_softmax.class,
+                                               &cnn_op_silu.class,
+                                               &cnn_op_exp.class,
+                                               &cnn_op_identity.class,
+                                               NULL};
 
 cnn_status cnn_activation_read(cnn_activation *activation, const cJSON *spec) {
     *activation = (cnn_activation){0};
@@ -46,8 +55,9 @@ typedef struct activation_layer {
 } activation_layer;
 
 static const cnn_param params[] = {
-    {.name = "activation", .type = CNN_PARAM_JSON, .offset = offsetof(activation_layer, spec),
-     .help = "its name: relu, leaky_relu, elu, selu, sigmoid, tanh, softmax, softplus, silu, linear"},
+    CNN_PARAM_NAMED(
+        JSON, activation_layer, spec, "activation", NULL,
+        .help = "its name: relu, leaky_relu, elu, selu, sigmoid, tanh, softmax, softplus, silu, linear"),
     CNN_LAYER_PARAMS,
     {0}};
 
@@ -56,13 +66,17 @@ static cnn_status init(cnn_layer *layer) {
     return cnn_activation_read(&self->activation, self->spec);
 }
 
-static cnn_status call(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs, bool training) {
+static cnn_status call(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs,
+                       bool training) {
     (void)n_inputs, (void)training;
     return cnn_activation_apply(out, &((activation_layer *)layer)->activation, cnn_tensor_retain(inputs[0]));
 }
 
 extern const cnn_layer_class cnn_layer_activation;
 const cnn_layer_class cnn_layer_activation = {
-    .class = {.kind = "layer", .name = "Activation", .size = sizeof(activation_layer), .params = params,
-              .help = "Applies a function to each element: x to a tensor of the same shape."},
-    .min_inputs = 1, .max_inputs = 1, .init = init, .call = call};
+    .class = CNN_CLASS("layer", "Activation", NULL, activation_layer, params,
+                       "Applies a function to each element: x to a tensor of the same shape."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .init = init,
+    .call = call};

@@ -14,39 +14,32 @@ typedef struct conv2d {
     int padding, data_format, groups;
     bool use_bias;
     cJSON *activation_spec;
-    cJSON *kernel_initializer, *bias_initializer, *kernel_regularizer, *bias_regularizer, *activity_regularizer;
+    cJSON *kernel_initializer, *bias_initializer, *kernel_regularizer, *bias_regularizer,
+        *activity_regularizer;
     cJSON *kernel_constraint, *bias_constraint;
     cnn_activation activation;
     cnn_variable *kernel, *bias; /* borrowed from the layer's list */
 } conv2d;
 
 static const cnn_param params[] = {
-    {.name = "filters", .type = CNN_PARAM_INT, .offset = offsetof(conv2d, filters), .low = 1, .high = INT_MAX,
-     .help = "channels of the output"},
-    {.name = "kernel_size", .type = CNN_PARAM_PAIR, .offset = offsetof(conv2d, kernel_size), .low = 1, .high = INT_MAX,
-     .help = "rows and columns of the window"},
-    {.name = "strides", .type = CNN_PARAM_PAIR, .offset = offsetof(conv2d, strides), .fallback = "1", .low = 1,
-     .high = INT_MAX, .help = "step of the window"},
-    {.name = "padding", .type = CNN_PARAM_CHOICE, .offset = offsetof(conv2d, padding), .fallback = "\"valid\"",
-     .choices = "valid same", .help = "'valid': windows within the picture; 'same': zeros around it"},
-    {.name = "data_format", .type = CNN_PARAM_CHOICE, .offset = offsetof(conv2d, data_format),
-     .fallback = "\"channels_last\"", .choices = "channels_last", .nullable = true, .help = "only 'channels_last'"},
-    {.name = "dilation_rate", .type = CNN_PARAM_PAIR, .offset = offsetof(conv2d, dilation_rate), .fallback = "1",
-     .low = 1, .high = INT_MAX, .help = "spacing of the window's cells"},
-    {.name = "groups", .type = CNN_PARAM_INT, .offset = offsetof(conv2d, groups), .fallback = "1", .low = 1,
-     .high = INT_MAX, .help = "channels are split into this many groups, convolved apart"},
-    {.name = "activation", .type = CNN_PARAM_JSON, .offset = offsetof(conv2d, activation_spec), .fallback = "null",
-     .help = "name of an activation; nil is linear"},
-    {.name = "use_bias", .type = CNN_PARAM_BOOL, .offset = offsetof(conv2d, use_bias), .fallback = "true",
-     .help = "add a learned number to each channel"},
-    {.name = "kernel_initializer", .type = CNN_PARAM_JSON, .offset = offsetof(conv2d, kernel_initializer),
-     .fallback = "\"glorot_uniform\"", .help = "how the windows are drawn"},
-    {.name = "bias_initializer", .type = CNN_PARAM_JSON, .offset = offsetof(conv2d, bias_initializer),
-     .fallback = "\"zeros\"", .help = "how the bias starts"},
-    {.name = "kernel_regularizer", .type = CNN_PARAM_JSON, .offset = offsetof(conv2d, kernel_regularizer),
-     .fallback = "null", .help = "'l1', 'l2' or {class_name = 'L2', config = {l2 = 0.01}}"},
-    {.name = "bias_regularizer", .type = CNN_PARAM_JSON, .offset = offsetof(conv2d, bias_regularizer),
-     .fallback = "null", .help = "the same for the bias"},
+    CNN_PARAM(INT, conv2d, filters, NULL, .low = 1, .help = "channels of the output"),
+    CNN_PARAM(PAIR, conv2d, kernel_size, NULL, .low = 1, .help = "rows and columns of the window"),
+    CNN_PARAM(PAIR, conv2d, strides, "1", .low = 1, .help = "step of the window"),
+    CNN_PARAM(CHOICE, conv2d, padding, "\"valid\"", .choices = "valid same",
+              .help = "'valid': windows within the picture; 'same': zeros around it"),
+    CNN_PARAM(CHOICE, conv2d, data_format, "\"channels_last\"", .choices = "channels_last", .nullable = true,
+              .help = "only 'channels_last'"),
+    CNN_PARAM(PAIR, conv2d, dilation_rate, "1", .low = 1, .help = "spacing of the window's cells"),
+    CNN_PARAM(INT, conv2d, groups, "1", .low = 1,
+              .help = "channels are split into this many groups, convolved apart"),
+    CNN_PARAM_NAMED(JSON, conv2d, activation_spec, "activation", "null",
+                    .help = "name of an activation; nil is linear"),
+    CNN_PARAM(BOOL, conv2d, use_bias, "true", .help = "add a learned number to each channel"),
+    CNN_PARAM(JSON, conv2d, kernel_initializer, "\"glorot_uniform\"", .help = "how the windows are drawn"),
+    CNN_PARAM(JSON, conv2d, bias_initializer, "\"zeros\"", .help = "how the bias starts"),
+    CNN_PARAM(JSON, conv2d, kernel_regularizer, "null",
+              .help = "'l1', 'l2' or {class_name = 'L2', config = {l2 = 0.01}}"),
+    CNN_PARAM(JSON, conv2d, bias_regularizer, "null", .help = "the same for the bias"),
     CNN_UNSUPPORTED_PARAM(activity_regularizer, conv2d),
     CNN_UNSUPPORTED_PARAM(kernel_constraint, conv2d),
     CNN_UNSUPPORTED_PARAM(bias_constraint, conv2d),
@@ -62,8 +55,10 @@ static cnn_status init(cnn_layer *layer) {
     CNN_TRY(cnn_layer_refuse(layer, "kernel_constraint", self->kernel_constraint));
     CNN_TRY(cnn_layer_refuse(layer, "bias_constraint", self->bias_constraint));
     if (self->filters % self->groups)
-        return cnn_fail(CNN_ERROR_ARGUMENT, "Conv2D: groups = %d must divide filters = %d", self->groups, self->filters);
-    if ((self->strides[0] > 1 || self->strides[1] > 1) && (self->dilation_rate[0] > 1 || self->dilation_rate[1] > 1))
+        return cnn_fail(CNN_ERROR_ARGUMENT, "Conv2D: groups = %d must divide filters = %d", self->groups,
+                        self->filters);
+    if ((self->strides[0] > 1 || self->strides[1] > 1) &&
+        (self->dilation_rate[0] > 1 || self->dilation_rate[1] > 1))
         return cnn_fail(CNN_ERROR_ARGUMENT, "Conv2D: strides > 1 cannot go with dilation_rate > 1");
     return CNN_OK;
 }
@@ -84,12 +79,16 @@ static cnn_status build(cnn_layer *layer, const cnn_tensor *const *inputs, int n
                                   self->bias_regularizer, true);
 }
 
-static cnn_status call(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs, bool training) {
+static cnn_status call(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs,
+                       bool training) {
     conv2d *self = (conv2d *)layer;
     (void)n_inputs;
-    cnn_conv2d attributes = {.class = &cnn_op_conv2d.class, .strides = {self->strides[0], self->strides[1]},
-                                .padding = self->padding, .groups = self->groups, .pool = {1, 1},
-                                .dilation_rate = {self->dilation_rate[0], self->dilation_rate[1]}};
+    cnn_conv2d attributes = {.class = &cnn_op_conv2d.class,
+                             .strides = {self->strides[0], self->strides[1]},
+                             .padding = self->padding,
+                             .groups = self->groups,
+                             .pool = {1, 1},
+                             .dilation_rate = {self->dilation_rate[0], self->dilation_rate[1]}};
     cnn_tensor *operands[] = {inputs[0], self->kernel->value, self->use_bias ? self->bias->value : NULL};
     cnn_tensor *sums;
     CNN_TRY(cnn_op_apply(&sums, &cnn_op_conv2d, &attributes, operands, self->use_bias ? 3 : 2, training));
@@ -98,7 +97,11 @@ static cnn_status call(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *in
 
 extern const cnn_layer_class cnn_layer_conv2d;
 const cnn_layer_class cnn_layer_conv2d = {
-    .class = {.kind = "layer", .name = "Conv2D", .aliases = "Convolution2D", .size = sizeof(conv2d), .params = params,
-              .help = "2-D convolution: x [N,H,W,C] to [N,H',W',filters], with kernel [rows,columns,C/groups,filters] and "
-                      "bias [filters]."},
-    .min_inputs = 1, .max_inputs = 1, .init = init, .build = build, .call = call};
+    .class = CNN_CLASS("layer", "Conv2D", "Convolution2D", conv2d, params,
+                       "2-D convolution: x [N,H,W,C] to [N,H',W',filters], with kernel "
+                       "[rows,columns,C/groups,filters] and bias [filters]."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .init = init,
+    .build = build,
+    .call = call};

@@ -12,27 +12,23 @@ typedef struct dense {
     int units;
     bool use_bias;
     cJSON *activation_spec;
-    cJSON *kernel_initializer, *bias_initializer, *kernel_regularizer, *bias_regularizer, *activity_regularizer;
+    cJSON *kernel_initializer, *bias_initializer, *kernel_regularizer, *bias_regularizer,
+        *activity_regularizer;
     cJSON *kernel_constraint, *bias_constraint, *lora_rank, *quantization_config;
     cnn_activation activation;
     cnn_variable *kernel, *bias; /* borrowed from the layer's list */
 } dense;
 
 static const cnn_param params[] = {
-    {.name = "units", .type = CNN_PARAM_INT, .offset = offsetof(dense, units), .low = 1, .high = INT_MAX,
-     .help = "size of the output"},
-    {.name = "activation", .type = CNN_PARAM_JSON, .offset = offsetof(dense, activation_spec), .fallback = "null",
-     .help = "name of an activation; nil is linear"},
-    {.name = "use_bias", .type = CNN_PARAM_BOOL, .offset = offsetof(dense, use_bias), .fallback = "true",
-     .help = "add a learned number to each output"},
-    {.name = "kernel_initializer", .type = CNN_PARAM_JSON, .offset = offsetof(dense, kernel_initializer),
-     .fallback = "\"glorot_uniform\"", .help = "how the weights are drawn"},
-    {.name = "bias_initializer", .type = CNN_PARAM_JSON, .offset = offsetof(dense, bias_initializer),
-     .fallback = "\"zeros\"", .help = "how the bias starts"},
-    {.name = "kernel_regularizer", .type = CNN_PARAM_JSON, .offset = offsetof(dense, kernel_regularizer),
-     .fallback = "null", .help = "'l1', 'l2' or {class_name = 'L2', config = {l2 = 0.01}}"},
-    {.name = "bias_regularizer", .type = CNN_PARAM_JSON, .offset = offsetof(dense, bias_regularizer),
-     .fallback = "null", .help = "the same for the bias"},
+    CNN_PARAM(INT, dense, units, NULL, .low = 1, .help = "size of the output"),
+    CNN_PARAM_NAMED(JSON, dense, activation_spec, "activation", "null",
+                    .help = "name of an activation; nil is linear"),
+    CNN_PARAM(BOOL, dense, use_bias, "true", .help = "add a learned number to each output"),
+    CNN_PARAM(JSON, dense, kernel_initializer, "\"glorot_uniform\"", .help = "how the weights are drawn"),
+    CNN_PARAM(JSON, dense, bias_initializer, "\"zeros\"", .help = "how the bias starts"),
+    CNN_PARAM(JSON, dense, kernel_regularizer, "null",
+              .help = "'l1', 'l2' or {class_name = 'L2', config = {l2 = 0.01}}"),
+    CNN_PARAM(JSON, dense, bias_regularizer, "null", .help = "the same for the bias"),
     CNN_UNSUPPORTED_PARAM(activity_regularizer, dense),
     CNN_UNSUPPORTED_PARAM(kernel_constraint, dense),
     CNN_UNSUPPORTED_PARAM(bias_constraint, dense),
@@ -65,7 +61,8 @@ static cnn_status build(cnn_layer *layer, const cnn_tensor *const *inputs, int n
                                   self->bias_regularizer, true);
 }
 
-static cnn_status call(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs, bool training) {
+static cnn_status call(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs,
+                       bool training) {
     dense *self = (dense *)layer;
     (void)n_inputs;
     cnn_dense attributes = {.class = &cnn_op_dense.class};
@@ -77,6 +74,10 @@ static cnn_status call(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *in
 
 extern const cnn_layer_class cnn_layer_dense;
 const cnn_layer_class cnn_layer_dense = {
-    .class = {.kind = "layer", .name = "Dense", .size = sizeof(dense), .params = params,
-              .help = "x [N,…,K] to [N,…,units], with kernel [K,units] and bias [units]."},
-    .min_inputs = 1, .max_inputs = 1, .init = init, .build = build, .call = call};
+    .class = CNN_CLASS("layer", "Dense", NULL, dense, params,
+                       "x [N,…,K] to [N,…,units], with kernel [K,units] and bias [units]."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .init = init,
+    .build = build,
+    .call = call};

@@ -15,18 +15,18 @@ typedef struct dropout {
 } dropout;
 
 static const cnn_param params[] = {
-    {.name = "rate", .type = CNN_PARAM_FLOAT, .offset = offsetof(dropout, rate), .low = 0, .high = 1,
-     .help = "the part that is dropped, below 1; what is kept is scaled by 1 / (1 - rate)"},
-    {.name = "noise_shape", .type = CNN_PARAM_SHAPE, .offset = offsetof(dropout, noise_shape), .fallback = "null",
-     .help = "only nil"},
-    {.name = "seed", .type = CNN_PARAM_INT, .offset = offsetof(dropout, seed), .fallback = "null", .nullable = true,
-     .help = "of the random choice; nil draws one from the default generator"},
+    CNN_PARAM(FLOAT, dropout, rate, NULL, .low = 0, .high = 1,
+              .help = "the part that is dropped, below 1; what is kept is scaled by 1 / (1 - rate)"),
+    CNN_PARAM(SHAPE, dropout, noise_shape, "null", .help = "only nil"),
+    CNN_PARAM(INT, dropout, seed, "null", .nullable = true,
+              .help = "of the random choice; nil draws one from the default generator"),
     CNN_LAYER_PARAMS,
     {0}};
 
 static cnn_status init(cnn_layer *layer) {
     dropout *self = (dropout *)layer;
-    if (!(self->rate < 1)) return cnn_fail(CNN_ERROR_ARGUMENT, "Dropout: 'rate' must be below 1, got %g", self->rate);
+    if (!(self->rate < 1))
+        return cnn_fail(CNN_ERROR_ARGUMENT, "Dropout: 'rate' must be below 1, got %g", self->rate);
     if (self->noise_shape.rank >= 0)
         return cnn_fail(CNN_ERROR_ARGUMENT, "Dropout: 'noise_shape' is not supported");
     self->drawn_seed = self->seed;
@@ -34,7 +34,8 @@ static cnn_status init(cnn_layer *layer) {
     return CNN_OK;
 }
 
-static cnn_status call(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs, bool training) {
+static cnn_status call(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs,
+                       bool training) {
     const dropout *self = (dropout *)layer;
     (void)n_inputs;
     cnn_dropout attributes = {.class = &cnn_op_dropout.class, .rate = self->rate, .seed = self->drawn_seed};
@@ -43,6 +44,9 @@ static cnn_status call(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *in
 
 extern const cnn_layer_class cnn_layer_dropout;
 const cnn_layer_class cnn_layer_dropout = {
-    .class = {.kind = "layer", .name = "Dropout", .size = sizeof(dropout), .params = params,
-              .help = "In training, sets a random part of x to 0 and scales the rest up; else passes x on."},
-    .min_inputs = 1, .max_inputs = 1, .init = init, .call = call};
+    .class = CNN_CLASS("layer", "Dropout", NULL, dropout, params,
+                       "In training, sets a random part of x to 0 and scales the rest up; else passes x on."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .init = init,
+    .call = call};

@@ -18,16 +18,19 @@ static int64_t count_of(int rank, const int64_t *shape) {
     return count;
 }
 
-static void fill_constant(const cnn_initializer *init, cnn_random *random, float *out, int rank, const int64_t *shape) {
+static void fill_constant(const cnn_initializer *init, cnn_random *random, float *out, int rank,
+                          const int64_t *shape) {
     (void)random;
     for (int64_t i = 0, n = count_of(rank, shape); i < n; i++) out[i] = (float)init->value;
 }
 
-static void fill_uniform(const cnn_initializer *init, cnn_random *random, float *out, int rank, const int64_t *shape) {
+static void fill_uniform(const cnn_initializer *init, cnn_random *random, float *out, int rank,
+                         const int64_t *shape) {
     cnn_random_uniform(random, out, count_of(rank, shape), (float)init->minval, (float)init->maxval);
 }
 
-static void fill_normal(const cnn_initializer *init, cnn_random *random, float *out, int rank, const int64_t *shape) {
+static void fill_normal(const cnn_initializer *init, cnn_random *random, float *out, int rank,
+                        const int64_t *shape) {
     cnn_random_normal(random, out, count_of(rank, shape), (float)init->mean, (float)init->stddev);
 }
 
@@ -43,8 +46,8 @@ static void fans(int rank, const int64_t *shape, double *fan_in, double *fan_out
     *fan_out = rank == 0 ? 1 : window * (double)shape[rank - 1];
 }
 
-static void fill_scaled(cnn_random *random, float *out, int rank, const int64_t *shape, double scale, int mode,
-                        int distribution) {
+static void fill_scaled(cnn_random *random, float *out, int rank, const int64_t *shape, double scale,
+                        int mode, int distribution) {
     double fan_in, fan_out;
     fans(rank, shape, &fan_in, &fan_out);
     double fan = mode == FAN_IN ? fan_in : mode == FAN_OUT ? fan_out : (fan_in + fan_out) / 2;
@@ -103,49 +106,50 @@ static void fill_lecun_normal(const cnn_initializer *init, cnn_random *random, f
     fill_scaled(random, out, rank, shape, 1, FAN_IN, TRUNCATED_NORMAL);
 }
 
-static void fill_zeros(const cnn_initializer *init, cnn_random *random, float *out, int rank, const int64_t *shape) {
+static void fill_zeros(const cnn_initializer *init, cnn_random *random, float *out, int rank,
+                       const int64_t *shape) {
     (void)init, (void)random;
     memset(out, 0, (size_t)count_of(rank, shape) * sizeof *out);
 }
 
-static void fill_ones(const cnn_initializer *init, cnn_random *random, float *out, int rank, const int64_t *shape) {
+static void fill_ones(const cnn_initializer *init, cnn_random *random, float *out, int rank,
+                      const int64_t *shape) {
     (void)init, (void)random;
     for (int64_t i = 0, n = count_of(rank, shape); i < n; i++) out[i] = 1;
 }
 
 /* ---- classes ------------------------------------------------------------------------------------------- */
 
-#define NUMBER(field, value, ...)                                                                                      \
-    {                                                                                                                  \
-        .name = #field, .type = CNN_PARAM_FLOAT, .offset = offsetof(cnn_initializer, field), .fallback = value,        \
-        __VA_ARGS__                                                                                                    \
-    }
-#define SEED                                                                                                           \
-    {                                                                                                                  \
-        .name = "seed", .type = CNN_PARAM_INT, .offset = offsetof(cnn_initializer, seed), .fallback = "null",          \
-        .nullable = true, .help = "of a generator of its own; nil draws from the default one"                          \
-    }
+#define NUMBER(field, value, ...) CNN_PARAM(FLOAT, cnn_initializer, field, value, __VA_ARGS__)
+#define SEED                                                                                                 \
+    CNN_PARAM(INT, cnn_initializer, seed, "null", .nullable = true,                                          \
+              .help = "of a generator of its own; nil draws from the default one")
 
 static const cnn_param no_params[] = {{0}};
 static const cnn_param seed_params[] = {SEED, {0}};
 static const cnn_param constant_params[] = {NUMBER(value, "0", .help = "the value of every weight"), {0}};
 static const cnn_param uniform_params[] = {NUMBER(minval, "-0.05", .help = "lower bound"),
-                                           NUMBER(maxval, "0.05", .help = "upper bound, not reached"), SEED, {0}};
-static const cnn_param normal_params[] = {NUMBER(mean, "0", .help = "mean"),
-                                          NUMBER(stddev, "0.05", .help = "standard deviation"), SEED, {0}};
+                                           NUMBER(maxval, "0.05", .help = "upper bound, not reached"),
+                                           SEED,
+                                           {0}};
+static const cnn_param normal_params[] = {
+    NUMBER(mean, "0", .help = "mean"), NUMBER(stddev, "0.05", .help = "standard deviation"), SEED, {0}};
 static const cnn_param scaling_params[] = {
     NUMBER(scale, "1", .help = "variance = scale / fan"),
-    {.name = "mode", .type = CNN_PARAM_CHOICE, .offset = offsetof(cnn_initializer, mode), .fallback = "\"fan_in\"",
-     .choices = "fan_in fan_out fan_avg", .help = "which fan"},
-    {.name = "distribution", .type = CNN_PARAM_CHOICE, .offset = offsetof(cnn_initializer, distribution),
-     .fallback = "\"truncated_normal\"", .choices = "truncated_normal untruncated_normal uniform",
-     .help = "what is drawn"},
-    SEED, {0}};
+    CNN_PARAM(CHOICE, cnn_initializer, mode, "\"fan_in\"", .choices = "fan_in fan_out fan_avg",
+              .help = "which fan"),
+    CNN_PARAM(CHOICE, cnn_initializer, distribution, "\"truncated_normal\"",
+              .choices = "truncated_normal untruncated_normal uniform", .help = "what is drawn"),
+    SEED,
+    {0}};
 
-#define INITIALIZER(id, class_name, class_aliases, class_params, class_help)                                           \
-    static const cnn_initializer_class id = {.class = {.kind = "initializer", .name = class_name,                      \
-                                                       .aliases = class_aliases, .size = sizeof(cnn_initializer),      \
-                                                       .params = class_params, .help = class_help},                    \
+#define INITIALIZER(id, class_name, class_aliases, class_params, class_help)                                 \
+    static const cnn_initializer_class id = {.class = {.kind = "initializer",                                \
+                                                       .name = class_name,                                   \
+                                                       .aliases = class_aliases,                             \
+                                                       .size = sizeof(cnn_initializer),                      \
+                                                       .params = class_params,                               \
+                                                       .help = class_help},                                  \
                                              .fill = fill_##id}
 
 INITIALIZER(zeros, "Zeros", "zero", no_params, "All weights 0.");
@@ -155,7 +159,8 @@ INITIALIZER(uniform, "RandomUniform", "uniform", uniform_params, "Uniform in [mi
 INITIALIZER(normal, "RandomNormal", "normal", normal_params, "Normal.");
 INITIALIZER(truncated, "TruncatedNormal", NULL, normal_params, "Normal, redrawn beyond two deviations.");
 INITIALIZER(variance_scaling, "VarianceScaling", NULL, scaling_params, "Variance scale / fan.");
-INITIALIZER(glorot_uniform, "GlorotUniform", "xavier_uniform", seed_params, "Uniform of variance 2 / (fan_in + fan_out).");
+INITIALIZER(glorot_uniform, "GlorotUniform", "xavier_uniform", seed_params,
+            "Uniform of variance 2 / (fan_in + fan_out).");
 INITIALIZER(glorot_normal, "GlorotNormal", "xavier_normal", seed_params,
             "Truncated normal of variance 2 / (fan_in + fan_out).");
 INITIALIZER(he_uniform, "HeUniform", NULL, seed_params, "Uniform of variance 2 / fan_in.");
@@ -163,10 +168,20 @@ INITIALIZER(he_normal, "HeNormal", NULL, seed_params, "Truncated normal of varia
 INITIALIZER(lecun_uniform, "LecunUniform", NULL, seed_params, "Uniform of variance 1 / fan_in.");
 INITIALIZER(lecun_normal, "LecunNormal", NULL, seed_params, "Truncated normal of variance 1 / fan_in.");
 
-const cnn_class *const cnn_initializers[] = {
-    &zeros.class,      &ones.class,           &constant.class,      &uniform.class,     &normal.class,
-    &truncated.class,  &variance_scaling.class, &glorot_uniform.class, &glorot_normal.class, &he_uniform.class,
-    &he_normal.class,  &lecun_uniform.class,  &lecun_normal.class,  NULL};
+const cnn_class *const cnn_initializers[] = {&zeros.class,
+                                             &ones.class,
+                                             &constant.class,
+                                             &uniform.class,
+                                             &normal.class,
+                                             &truncated.class,
+                                             &variance_scaling.class,
+                                             &glorot_uniform.class,
+                                             &glorot_normal.class,
+                                             &he_uniform.class,
+                                             &he_normal.class,
+                                             &lecun_uniform.class,
+                                             &lecun_normal.class,
+                                             NULL};
 
 cnn_status cnn_initializer_check(const cJSON *spec) {
     void *object;
@@ -175,12 +190,14 @@ cnn_status cnn_initializer_check(const cJSON *spec) {
     return CNN_OK;
 }
 
-cnn_status cnn_initializer_fill(const cJSON *spec, cnn_random *random, float *out, int rank, const int64_t *shape) {
+cnn_status cnn_initializer_fill(const cJSON *spec, cnn_random *random, float *out, int rank,
+                                const int64_t *shape) {
     void *object;
     CNN_TRY(cnn_object_from(&object, cnn_initializers, spec));
     const cnn_initializer *init = object;
     cnn_random own = {.key = (uint64_t)init->seed};
-    bool seeded = init->seed != INT_MIN && init->class->params != no_params && init->class->params != constant_params;
+    bool seeded =
+        init->seed != INT_MIN && init->class->params != no_params && init->class->params != constant_params;
     ((const cnn_initializer_class *)init->class)->fill(init, seeded ? &own : random, out, rank, shape);
     cnn_object_free(object);
     return CNN_OK;
@@ -193,21 +210,18 @@ typedef struct regularizer {
     double l1, l2;
 } regularizer;
 
-#define FACTOR(field, value)                                                                                           \
-    {                                                                                                                  \
-        .name = #field, .type = CNN_PARAM_FLOAT, .offset = offsetof(regularizer, field), .fallback = value,            \
-        .low = 0, .high = 1e30, .help = "loss += " #field "·(sum over the weights)"                                    \
-    }
+#define FACTOR(field, value)                                                                                 \
+    CNN_PARAM(FLOAT, regularizer, field, value, .low = 0, .high = 1e30,                                      \
+              .help = "loss += " #field "·(sum over the weights)")
 static const cnn_param l1_params[] = {FACTOR(l1, "0.01"), {0}};
 static const cnn_param l2_params[] = {FACTOR(l2, "0.01"), {0}};
 static const cnn_param both_params[] = {FACTOR(l1, "0"), FACTOR(l2, "0"), {0}};
-static const cnn_class l1_class = {.kind = "regularizer", .name = "L1", .size = sizeof(regularizer),
-                                   .params = l1_params, .help = "loss += l1·Σ|w|"};
-static const cnn_class l2_class = {.kind = "regularizer", .name = "L2", .size = sizeof(regularizer),
-                                   .params = l2_params, .help = "loss += l2·Σw²"};
-static const cnn_class both_class = {.kind = "regularizer", .name = "L1L2", .aliases = "l1_l2",
-                                     .size = sizeof(regularizer), .params = both_params,
-                                     .help = "loss += l1·Σ|w| + l2·Σw²"};
+static const cnn_class l1_class =
+    CNN_CLASS("regularizer", "L1", NULL, regularizer, l1_params, "loss += l1·Σ|w|");
+static const cnn_class l2_class =
+    CNN_CLASS("regularizer", "L2", NULL, regularizer, l2_params, "loss += l2·Σw²");
+static const cnn_class both_class =
+    CNN_CLASS("regularizer", "L1L2", "l1_l2", regularizer, both_params, "loss += l1·Σ|w| + l2·Σw²");
 const cnn_class *const cnn_regularizers[] = {&l1_class, &l2_class, &both_class, NULL};
 
 cnn_status cnn_regularizer_read(const cJSON *spec, float *l1, float *l2) {

@@ -16,7 +16,8 @@ typedef struct cnn_initializer {
 
 typedef struct cnn_initializer_class {
     cnn_class class;
-    void (*fill)(const cnn_initializer *initializer, cnn_random *random, float *out, int rank, const int64_t *shape);
+    void (*fill)(const cnn_initializer *initializer, cnn_random *random, float *out, int rank,
+                 const int64_t *shape);
 } cnn_initializer_class;
 
 extern const cnn_class *const cnn_initializers[];
@@ -25,7 +26,8 @@ extern const cnn_class *const cnn_initializers[];
 cnn_status cnn_initializer_check(const cJSON *spec);
 /* Fills out, a tensor of this shape, by the spec. Draws from `random` (NULL: the default generator) unless the spec
  * has a seed. */
-cnn_status cnn_initializer_fill(const cJSON *spec, cnn_random *random, float *out, int rank, const int64_t *shape);
+cnn_status cnn_initializer_fill(const cJSON *spec, cnn_random *random, float *out, int rank,
+                                const int64_t *shape);
 
 extern const cnn_class *const cnn_regularizers[]; /* L1, L2, L1L2 */
 /* null, "l1", "l2", "l1_l2" or {"class_name": "L2", "config": {"l2": 0.01}} → the two factors. */

@@ -13,16 +13,13 @@ typedef struct input {
 } input;
 
 static const cnn_param params[] = {
-    {.name = "shape", .type = CNN_PARAM_SHAPE, .offset = offsetof(input, shape), .fallback = "null", .low = 1,
-     .high = 1e12, .derived = true, .help = "sizes of one sample, without the batch"},
-    {.name = "batch_size", .type = CNN_PARAM_INT, .offset = offsetof(input, batch_size), .fallback = "null",
-     .nullable = true, .derived = true, .help = "accepted; any batch size works"},
-    {.name = "batch_shape", .type = CNN_PARAM_SHAPE, .offset = offsetof(input, batch_shape), .fallback = "null",
-     .help = "the same with the batch size, or nil, before it"},
-    {.name = "sparse", .type = CNN_PARAM_BOOL, .offset = offsetof(input, sparse), .fallback = "false",
-     .help = "only false"},
-    {.name = "ragged", .type = CNN_PARAM_BOOL, .offset = offsetof(input, ragged), .fallback = "false",
-     .help = "only false"},
+    CNN_PARAM(SHAPE, input, shape, "null", .low = 1, .high = 1e12, .derived = true,
+              .help = "sizes of one sample, without the batch"),
+    CNN_PARAM(INT, input, batch_size, "null", .nullable = true, .derived = true,
+              .help = "accepted; any batch size works"),
+    CNN_PARAM(SHAPE, input, batch_shape, "null", .help = "the same with the batch size, or nil, before it"),
+    CNN_PARAM(BOOL, input, sparse, "false", .help = "only false"),
+    CNN_PARAM(BOOL, input, ragged, "false", .help = "only false"),
     CNN_LAYER_PARAMS,
     {0}};
 
@@ -38,14 +35,16 @@ static cnn_status init(cnn_layer *layer) {
         memcpy(sample->sizes, self->batch_shape.sizes + 1, (size_t)sample->rank * sizeof(int64_t));
     }
     if (sample->rank < 0) return cnn_fail(CNN_ERROR_ARGUMENT, "Input: missing argument 'shape'");
-    if (sample->rank == CNN_MAX_RANK) return cnn_fail(CNN_ERROR_SHAPE, "Input: at most %d sizes", CNN_MAX_RANK - 1);
+    if (sample->rank == CNN_MAX_RANK)
+        return cnn_fail(CNN_ERROR_SHAPE, "Input: at most %d sizes", CNN_MAX_RANK - 1);
     self->batch_shape.rank = sample->rank + 1;
     self->batch_shape.sizes[0] = -1;
     memcpy(self->batch_shape.sizes + 1, sample->sizes, (size_t)sample->rank * sizeof(int64_t));
     return CNN_OK;
 }
 
-static cnn_status call(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs, bool training) {
+static cnn_status call(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs,
+                       bool training) {
     (void)layer, (void)n_inputs, (void)training;
     *out = cnn_tensor_retain(inputs[0]);
     return CNN_OK;
@@ -53,10 +52,13 @@ static cnn_status call(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *in
 
 extern const cnn_layer_class cnn_layer_input;
 const cnn_layer_class cnn_layer_input = {
-    .class = {.kind = "layer", .name = "InputLayer", .aliases = "Input input", .size = sizeof(input), .params = params,
-              .help = "The placeholder through which data enters a model: Input{28, 28, 1} or "
-                      "Input{shape = {28, 28, 1}}."},
-    .min_inputs = 1, .max_inputs = 1, .init = init, .call = call};
+    .class = CNN_CLASS(
+        "layer", "InputLayer", "Input input", input, params,
+        "The placeholder through which data enters a model: Input{28, 28, 1} or Input{shape = {28, 28, 1}}."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .init = init,
+    .call = call};
 
 /* The symbolic tensor that an input layer stands for. */
 cnn_status cnn_input_from_layer(cnn_tensor **out, cnn_layer *layer) {

@@ -195,11 +195,12 @@ cnn_status cnn_layer_refuse(const cnn_layer *layer, const char *argument, const 
     return cnn_fail(CNN_ERROR_ARGUMENT, "%s: '%s' is not supported", layer->class->name, argument);
 }
 
-cnn_status cnn_layer_expect_rank(const cnn_layer *layer, const cnn_tensor *input, int rank, const char *axes) {
+cnn_status cnn_layer_expect_rank(const cnn_layer *layer, const cnn_tensor *input, int rank,
+                                 const char *axes) {
     char shape[CNN_SHAPE_TEXT];
     if (input->rank == rank) return CNN_OK;
-    return cnn_fail(CNN_ERROR_SHAPE, "%s: expected %d axes %s, got an input of shape %s", layer->class->name, rank, axes,
-                    cnn_shape_text(shape, sizeof shape, input->rank, input->shape));
+    return cnn_fail(CNN_ERROR_SHAPE, "%s: expected %d axes %s, got an input of shape %s", layer->class->name,
+                    rank, axes, cnn_shape_text(shape, sizeof shape, input->rank, input->shape));
 }
 
 static void release_call(cnn_call *call) {
@@ -250,18 +251,21 @@ static cnn_status build_for(cnn_layer *layer, const cnn_tensor *const *inputs, i
 
 cnn_status cnn_layer_build(cnn_layer *layer, int rank, const int64_t *shape) {
     cnn_tensor *input;
-    if (rank < 1) return cnn_fail(CNN_ERROR_SHAPE, "%s: build expects a shape with a batch axis", layer->class->name);
+    if (rank < 1)
+        return cnn_fail(CNN_ERROR_SHAPE, "%s: build expects a shape with a batch axis", layer->class->name);
     CNN_TRY(cnn_symbolic_input(&input, rank - 1, shape + 1, CNN_FLOAT32));
     cnn_status status = build_for(layer, (const cnn_tensor *const *)&input, 1);
     cnn_tensor_release(input);
     return status == CNN_OK ? CNN_OK : cnn_layer_fail(layer, status);
 }
 
-cnn_status cnn_layer_call(cnn_tensor **out, cnn_layer *layer, cnn_tensor *const *inputs, int count, bool training) {
+cnn_status cnn_layer_call(cnn_tensor **out, cnn_layer *layer, cnn_tensor *const *inputs, int count,
+                          bool training) {
     const cnn_layer_class *class = class_of(layer);
     if (count < class->min_inputs || count > class->max_inputs)
-        return cnn_fail(CNN_ERROR_ARGUMENT, class->max_inputs == 1 ? "%s: expected one input, got %d"
-                                                                   : "%s: expected several inputs, got %d",
+        return cnn_fail(CNN_ERROR_ARGUMENT,
+                        class->max_inputs == 1 ? "%s: expected one input, got %d"
+                                               : "%s: expected several inputs, got %d",
                         layer->name, count);
     cnn_status status = build_for(layer, (const cnn_tensor *const *)inputs, count);
     cnn_tensor *result = NULL;

@@ -15,7 +15,8 @@ typedef struct cnn_layer_class {
     /* Adds the variables (cnn_layer_add_variable), knowing the inputs' shapes. May be NULL. */
     cnn_status (*build)(cnn_layer *layer, const cnn_tensor *const *inputs, int n_inputs);
     /* The ops. *out is a new reference; it may be one to the input. */
-    cnn_status (*call)(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs, bool training);
+    cnn_status (*call)(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs,
+                       bool training);
     void (*close)(cnn_layer *layer); /* frees what init made; may be NULL */
     /* Passes the flag on to layers within; may be NULL. */
     void (*set_trainable)(cnn_layer *layer, bool trainable);
@@ -35,26 +36,19 @@ struct cnn_layer {
 };
 
 /* The arguments every layer has; stands last in their tables. */
-#define CNN_LAYER_PARAMS                                                                                               \
-    {.name = "name", .type = CNN_PARAM_STRING, .offset = offsetof(cnn_layer, name), .fallback = "null",                \
-     .help = "the layer's name; by default its class's, numbered"},                                                    \
-        {.name = "trainable", .type = CNN_PARAM_BOOL, .offset = offsetof(cnn_layer, trainable), .fallback = "true",    \
-         .help = "whether training changes the weights"},                                                              \
-        {.name = "dtype", .type = CNN_PARAM_JSON, .offset = offsetof(cnn_layer, dtype), .fallback = "\"float32\"",     \
-         .help = "'float32'"},                                                                                         \
-        {.name = "input_shape", .type = CNN_PARAM_SHAPE, .offset = offsetof(cnn_layer, input_shape),                   \
-         .fallback = "null", .derived = true, .help = "shape of one sample, for the first layer of a Sequential"},     \
-    {                                                                                                                  \
-        .name = "batch_input_shape", .type = CNN_PARAM_SHAPE, .offset = offsetof(cnn_layer, batch_input_shape),        \
-        .fallback = "null", .derived = true, .help = "the same with the batch size (or nil) before it"                 \
-    }
+#define CNN_LAYER_PARAMS                                                                                     \
+    CNN_PARAM(STRING, cnn_layer, name, "null",                                                               \
+              .help = "the layer's name; by default its class's, numbered"),                                 \
+        CNN_PARAM(BOOL, cnn_layer, trainable, "true", .help = "whether training changes the weights"),       \
+        CNN_PARAM(JSON, cnn_layer, dtype, "\"float32\"", .help = "'float32'"),                               \
+        CNN_PARAM(SHAPE, cnn_layer, input_shape, "null", .derived = true,                                    \
+                  .help = "shape of one sample, for the first layer of a Sequential"),                       \
+        CNN_PARAM(SHAPE, cnn_layer, batch_input_shape, "null", .derived = true,                              \
+                  .help = "the same with the batch size (or nil) before it")
 
 /* An argument that Keras writes into configs and that only its neutral value, null, is taken of. */
-#define CNN_UNSUPPORTED_PARAM(argument, type_name)                                                                     \
-    {                                                                                                                  \
-        .name = #argument, .type = CNN_PARAM_JSON, .offset = offsetof(type_name, argument), .fallback = "null",        \
-        .help = "only nil"                                                                                             \
-    }
+#define CNN_UNSUPPORTED_PARAM(argument, type_name)                                                           \
+    CNN_PARAM(JSON, type_name, argument, "null", .help = "only nil")
 /* The error for such an argument that is not null. */
 cnn_status cnn_layer_refuse(const cnn_layer *layer, const char *argument, const cJSON *value);
 

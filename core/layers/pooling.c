@@ -13,22 +13,20 @@ typedef struct pooling {
 } pooling;
 
 static const cnn_param window_params[] = {
-    {.name = "pool_size", .type = CNN_PARAM_PAIR, .offset = offsetof(pooling, pool_size), .fallback = "2", .low = 1,
-     .high = INT_MAX, .help = "rows and columns of the window"},
-    {.name = "strides", .type = CNN_PARAM_PAIR, .offset = offsetof(pooling, strides), .fallback = "null",
-     .nullable = true, .low = 1, .high = INT_MAX, .help = "step of the window; nil: pool_size"},
-    {.name = "padding", .type = CNN_PARAM_CHOICE, .offset = offsetof(pooling, padding), .fallback = "\"valid\"",
-     .choices = "valid same", .help = "'valid': windows within the picture; 'same': also those that overhang it"},
-    {.name = "data_format", .type = CNN_PARAM_CHOICE, .offset = offsetof(pooling, data_format),
-     .fallback = "\"channels_last\"", .choices = "channels_last", .nullable = true, .help = "only 'channels_last'"},
+    CNN_PARAM(PAIR, pooling, pool_size, "2", .low = 1, .help = "rows and columns of the window"),
+    CNN_PARAM(PAIR, pooling, strides, "null", .nullable = true, .low = 1,
+              .help = "step of the window; nil: pool_size"),
+    CNN_PARAM(CHOICE, pooling, padding, "\"valid\"", .choices = "valid same",
+              .help = "'valid': windows within the picture; 'same': also those that overhang it"),
+    CNN_PARAM(CHOICE, pooling, data_format, "\"channels_last\"", .choices = "channels_last", .nullable = true,
+              .help = "only 'channels_last'"),
     CNN_LAYER_PARAMS,
     {0}};
 
 static const cnn_param global_params[] = {
-    {.name = "data_format", .type = CNN_PARAM_CHOICE, .offset = offsetof(pooling, data_format),
-     .fallback = "\"channels_last\"", .choices = "channels_last", .nullable = true, .help = "only 'channels_last'"},
-    {.name = "keepdims", .type = CNN_PARAM_BOOL, .offset = offsetof(pooling, keepdims), .fallback = "false",
-     .help = "keep height and width as axes of size 1"},
+    CNN_PARAM(CHOICE, pooling, data_format, "\"channels_last\"", .choices = "channels_last", .nullable = true,
+              .help = "only 'channels_last'"),
+    CNN_PARAM(BOOL, pooling, keepdims, "false", .help = "keep height and width as axes of size 1"),
     CNN_LAYER_PARAMS,
     {0}};
 
@@ -38,8 +36,10 @@ static cnn_status pool(cnn_layer *layer, cnn_tensor **out, cnn_tensor *x, const 
     /* Keras: strides that are not given are the window's size, and are saved so. */
     for (int i = 0; i < 2; i++)
         if (self->strides[i] == INT_MIN) self->strides[i] = self->pool_size[i];
-    cnn_pool2d attributes = {.class = &op->class, .pool_size = {self->pool_size[0], self->pool_size[1]},
-                                .strides = {self->strides[0], self->strides[1]}, .padding = self->padding};
+    cnn_pool2d attributes = {.class = &op->class,
+                             .pool_size = {self->pool_size[0], self->pool_size[1]},
+                             .strides = {self->strides[0], self->strides[1]},
+                             .padding = self->padding};
     return cnn_op_apply(out, op, &attributes, &x, 1, false);
 }
 
@@ -49,17 +49,20 @@ static cnn_status pool_globally(cnn_layer *layer, cnn_tensor **out, cnn_tensor *
     return cnn_op_apply(out, op, &attributes, &x, 1, false);
 }
 
-static cnn_status call_max(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n, bool training) {
+static cnn_status call_max(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                           bool training) {
     (void)n, (void)training;
     return pool(layer, out, inputs[0], &cnn_op_max_pool2d);
 }
 
-static cnn_status call_average(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n, bool training) {
+static cnn_status call_average(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                               bool training) {
     (void)n, (void)training;
     return pool(layer, out, inputs[0], &cnn_op_avg_pool2d);
 }
 
-static cnn_status call_global_max(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n, bool training) {
+static cnn_status call_global_max(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                                  bool training) {
     (void)n, (void)training;
     return pool_globally(layer, out, inputs[0], &cnn_op_global_max_pool2d);
 }
@@ -70,26 +73,33 @@ static cnn_status call_global_average(cnn_layer *layer, cnn_tensor **out, cnn_te
     return pool_globally(layer, out, inputs[0], &cnn_op_global_avg_pool2d);
 }
 
-extern const cnn_layer_class cnn_layer_max_pooling2d, cnn_layer_average_pooling2d, cnn_layer_global_max_pooling2d,
-    cnn_layer_global_average_pooling2d;
+extern const cnn_layer_class cnn_layer_max_pooling2d, cnn_layer_average_pooling2d,
+    cnn_layer_global_max_pooling2d, cnn_layer_global_average_pooling2d;
 
 const cnn_layer_class cnn_layer_max_pooling2d = {
-    .class = {.kind = "layer", .name = "MaxPooling2D", .aliases = "MaxPool2D", .size = sizeof(pooling),
-              .params = window_params, .help = "The largest of each window: x [N,H,W,C] to [N,H',W',C]."},
-    .min_inputs = 1, .max_inputs = 1, .call = call_max};
+    .class = CNN_CLASS("layer", "MaxPooling2D", "MaxPool2D", pooling, window_params,
+                       "The largest of each window: x [N,H,W,C] to [N,H',W',C]."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .call = call_max};
 
 const cnn_layer_class cnn_layer_average_pooling2d = {
-    .class = {.kind = "layer", .name = "AveragePooling2D", .aliases = "AvgPool2D", .size = sizeof(pooling),
-              .params = window_params,
-              .help = "The mean of each window, padding not counted: x [N,H,W,C] to [N,H',W',C]."},
-    .min_inputs = 1, .max_inputs = 1, .call = call_average};
+    .class = CNN_CLASS("layer", "AveragePooling2D", "AvgPool2D", pooling, window_params,
+                       "The mean of each window, padding not counted: x [N,H,W,C] to [N,H',W',C]."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .call = call_average};
 
 const cnn_layer_class cnn_layer_global_max_pooling2d = {
-    .class = {.kind = "layer", .name = "GlobalMaxPooling2D", .aliases = "GlobalMaxPool2D", .size = sizeof(pooling),
-              .params = global_params, .help = "The largest of each channel: x [N,H,W,C] to [N,C]."},
-    .min_inputs = 1, .max_inputs = 1, .call = call_global_max};
+    .class = CNN_CLASS("layer", "GlobalMaxPooling2D", "GlobalMaxPool2D", pooling, global_params,
+                       "The largest of each channel: x [N,H,W,C] to [N,C]."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .call = call_global_max};
 
 const cnn_layer_class cnn_layer_global_average_pooling2d = {
-    .class = {.kind = "layer", .name = "GlobalAveragePooling2D", .aliases = "GlobalAvgPool2D", .size = sizeof(pooling),
-              .params = global_params, .help = "The mean of each channel: x [N,H,W,C] to [N,C]."},
-    .min_inputs = 1, .max_inputs = 1, .call = call_global_average};
+    .class = CNN_CLASS("layer", "GlobalAveragePooling2D", "GlobalAvgPool2D", pooling, global_params,
+                       "The mean of each channel: x [N,H,W,C] to [N,C]."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .call = call_global_average};

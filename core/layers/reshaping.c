@@ -11,23 +11,27 @@ typedef struct flatten {
     int data_format;
 } flatten;
 
-static const cnn_param flatten_params[] = {
-    {.name = "data_format", .type = CNN_PARAM_CHOICE, .offset = offsetof(flatten, data_format),
-     .fallback = "\"channels_last\"", .choices = "channels_last", .nullable = true, .help = "only 'channels_last'"},
-    CNN_LAYER_PARAMS,
-    {0}};
+static const cnn_param flatten_params[] = {CNN_PARAM(CHOICE, flatten, data_format, "\"channels_last\"",
+                                                     .choices = "channels_last", .nullable = true,
+                                                     .help = "only 'channels_last'"),
+                                           CNN_LAYER_PARAMS,
+                                           {0}};
 
-static cnn_status call_flatten(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n, bool training) {
+static cnn_status call_flatten(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                               bool training) {
     (void)layer, (void)n;
     return cnn_op_apply(out, &cnn_op_flatten, NULL, inputs, 1, training);
 }
 
-extern const cnn_layer_class cnn_layer_flatten, cnn_layer_reshape, cnn_layer_zero_padding2d, cnn_layer_rescaling;
+extern const cnn_layer_class cnn_layer_flatten, cnn_layer_reshape, cnn_layer_zero_padding2d,
+    cnn_layer_rescaling;
 
 const cnn_layer_class cnn_layer_flatten = {
-    .class = {.kind = "layer", .name = "Flatten", .size = sizeof(flatten), .params = flatten_params,
-              .help = "Each sample as one row: x [N,…] to [N, product of the others]."},
-    .min_inputs = 1, .max_inputs = 1, .call = call_flatten};
+    .class = CNN_CLASS("layer", "Flatten", NULL, flatten, flatten_params,
+                       "Each sample as one row: x [N,…] to [N, product of the others]."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .call = call_flatten};
 
 /* ---- Reshape --------------------------------------------------------------------------------------------- */
 
@@ -37,22 +41,24 @@ typedef struct reshape {
 } reshape;
 
 static const cnn_param reshape_params[] = {
-    {.name = "target_shape", .type = CNN_PARAM_SHAPE, .offset = offsetof(reshape, target_shape),
-     .help = "sizes of a sample; one may be -1"},
+    CNN_PARAM(SHAPE, reshape, target_shape, NULL, .help = "sizes of a sample; one may be -1"),
     CNN_LAYER_PARAMS,
     {0}};
 
-static cnn_status call_reshape(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n, bool training) {
+static cnn_status call_reshape(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                               bool training) {
     (void)n;
-    cnn_reshape_op attributes = {.class = &cnn_op_reshape.class, .target_shape = ((reshape *)layer)->target_shape,
-                                 .keep_batch = true};
+    cnn_reshape_op attributes = {
+        .class = &cnn_op_reshape.class, .target_shape = ((reshape *)layer)->target_shape, .keep_batch = true};
     return cnn_op_apply(out, &cnn_op_reshape, &attributes, inputs, 1, training);
 }
 
 const cnn_layer_class cnn_layer_reshape = {
-    .class = {.kind = "layer", .name = "Reshape", .size = sizeof(reshape), .params = reshape_params,
-              .help = "The same elements in another shape: x [N,…] to [N,target_shape…]."},
-    .min_inputs = 1, .max_inputs = 1, .call = call_reshape};
+    .class = CNN_CLASS("layer", "Reshape", NULL, reshape, reshape_params,
+                       "The same elements in another shape: x [N,…] to [N,target_shape…]."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .call = call_reshape};
 
 /* ---- ZeroPadding2D --------------------------------------------------------------------------------------- */
 
@@ -64,10 +70,10 @@ typedef struct padding2d {
 } padding2d;
 
 static const cnn_param padding_params[] = {
-    {.name = "padding", .type = CNN_PARAM_JSON, .offset = offsetof(padding2d, padding), .fallback = "1",
-     .help = "cells on all sides; or {rows, columns}; or {{top, bottom}, {left, right}}"},
-    {.name = "data_format", .type = CNN_PARAM_CHOICE, .offset = offsetof(padding2d, data_format),
-     .fallback = "\"channels_last\"", .choices = "channels_last", .nullable = true, .help = "only 'channels_last'"},
+    CNN_PARAM(JSON, padding2d, padding, "1",
+              .help = "cells on all sides; or {rows, columns}; or {{top, bottom}, {left, right}}"),
+    CNN_PARAM(CHOICE, padding2d, data_format, "\"channels_last\"", .choices = "channels_last",
+              .nullable = true, .help = "only 'channels_last'"),
     CNN_LAYER_PARAMS,
     {0}};
 
@@ -97,7 +103,8 @@ static cnn_status init_padding(cnn_layer *layer) {
                                         "{{top, bottom}, {left, right}}");
 }
 
-static cnn_status call_padding(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n, bool training) {
+static cnn_status call_padding(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                               bool training) {
     const int *sides = ((padding2d *)layer)->sides;
     (void)n;
     CNN_TRY(cnn_layer_expect_rank(layer, inputs[0], 4, "[N,H,W,C]"));
@@ -106,9 +113,12 @@ static cnn_status call_padding(cnn_layer *layer, cnn_tensor **out, cnn_tensor *c
 }
 
 const cnn_layer_class cnn_layer_zero_padding2d = {
-    .class = {.kind = "layer", .name = "ZeroPadding2D", .size = sizeof(padding2d), .params = padding_params,
-              .help = "Zeros around pictures: x [N,H,W,C] to [N,top+H+bottom,left+W+right,C]."},
-    .min_inputs = 1, .max_inputs = 1, .init = init_padding, .call = call_padding};
+    .class = CNN_CLASS("layer", "ZeroPadding2D", NULL, padding2d, padding_params,
+                       "Zeros around pictures: x [N,H,W,C] to [N,top+H+bottom,left+W+right,C]."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .init = init_padding,
+    .call = call_padding};
 
 /* ---- Rescaling ------------------------------------------------------------------------------------------- */
 
@@ -118,20 +128,22 @@ typedef struct rescaling {
 } rescaling;
 
 static const cnn_param rescaling_params[] = {
-    {.name = "scale", .type = CNN_PARAM_FLOAT, .offset = offsetof(rescaling, scale), .help = "factor: 1/255 for bytes"},
-    {.name = "offset", .type = CNN_PARAM_FLOAT, .offset = offsetof(rescaling, offset), .fallback = "0",
-     .help = "added after the factor"},
+    CNN_PARAM(FLOAT, rescaling, scale, NULL, .help = "factor: 1/255 for bytes"),
+    CNN_PARAM(FLOAT, rescaling, offset, "0", .help = "added after the factor"),
     CNN_LAYER_PARAMS,
     {0}};
 
-static cnn_status call_rescaling(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n, bool training) {
+static cnn_status call_rescaling(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                                 bool training) {
     const rescaling *self = (rescaling *)layer;
     (void)n;
     cnn_rescaling attributes = {&cnn_op_rescaling.class, self->scale, self->offset};
     return cnn_op_apply(out, &cnn_op_rescaling, &attributes, inputs, 1, training);
 }
 
-const cnn_layer_class cnn_layer_rescaling = {
-    .class = {.kind = "layer", .name = "Rescaling", .size = sizeof(rescaling), .params = rescaling_params,
-              .help = "x·scale + offset, of the same shape."},
-    .min_inputs = 1, .max_inputs = 1, .call = call_rescaling};
+const cnn_layer_class cnn_layer_rescaling = {.class = CNN_CLASS("layer", "Rescaling", NULL, rescaling,
+                                                                rescaling_params,
+                                                                "x·scale + offset, of the same shape."),
+                                             .min_inputs = 1,
+                                             .max_inputs = 1,
+                                             .call = call_rescaling};

@@ -31,7 +31,8 @@ static size_t lowest_gap(span *const *placed, int count, const span *s) {
 }
 
 size_t cnn_arena_plan(span *spans, int count) {
-    span **order = cnn_malloc((size_t)count * sizeof *order), **placed = cnn_malloc((size_t)count * sizeof *placed);
+    span **order = cnn_malloc((size_t)count * sizeof *order),
+         **placed = cnn_malloc((size_t)count * sizeof *placed);
     size_t total = order && placed ? 0 : SIZE_MAX;
     if (total == 0) {
         for (int i = 0; i < count; i++) {

@@ -28,7 +28,8 @@ static cnn_status add_value(cnn_plan *plan, value v, int *index) {
 }
 
 /* A header for the whole batch. */
-static cnn_tensor head_for(const cnn_plan *plan, cnn_dtype dtype, int rank, const int64_t *shape, bool sampled) {
+static cnn_tensor head_for(const cnn_plan *plan, cnn_dtype dtype, int rank, const int64_t *shape,
+                           bool sampled) {
     int64_t sizes[CNN_MAX_RANK];
     for (int i = 0; i < rank; i++) sizes[i] = i == 0 && sampled ? plan->batch : shape[i];
     return cnn_tensor_wrap(dtype, rank, sizes, NULL);
@@ -43,9 +44,11 @@ static int find_value(const cnn_plan *plan, const cnn_tensor *source) {
 }
 
 static cnn_status add_variable(cnn_plan *plan, cnn_tensor *tensor, int *index) {
-    CNN_TRY(grow((void **)&plan->variables, plan->n_variables, &plan->variable_capacity, sizeof *plan->variables));
+    CNN_TRY(grow((void **)&plan->variables, plan->n_variables, &plan->variable_capacity,
+                 sizeof *plan->variables));
     *index = plan->n_variables++;
-    plan->variables[*index] = (variable){.tensor = cnn_tensor_retain(tensor), .gradient = plan->gradient_floats};
+    plan->variables[*index] =
+        (variable){.tensor = cnn_tensor_retain(tensor), .gradient = plan->gradient_floats};
     plan->gradient_floats += CNN_ROUND_UP((size_t)tensor->size, CNN_ALIGN / sizeof(float));
     return CNN_OK;
 }
@@ -62,9 +65,13 @@ static cnn_status add_constant(cnn_plan *plan, cnn_tensor *tensor, int *index) {
 
 /* ---- steps ----------------------------------------------------------------------------------------------- */
 
-static cnn_status new_step(step *s, const cnn_op *op, const void *attributes, const int *inputs, int n_inputs) {
+static cnn_status new_step(step *s, const cnn_op *op, const void *attributes, const int *inputs,
+                           int n_inputs) {
     size_t bytes = (size_t)n_inputs * sizeof *s->inputs;
-    *s = (step){.op = op, .n_inputs = n_inputs, .attributes = cnn_malloc(op->class.size), .inputs = cnn_malloc(bytes),
+    *s = (step){.op = op,
+                .n_inputs = n_inputs,
+                .attributes = cnn_malloc(op->class.size),
+                .inputs = cnn_malloc(bytes),
                 .modes = cnn_calloc((size_t)n_inputs * sizeof *s->modes),
                 .temporaries = cnn_calloc((size_t)n_inputs * sizeof *s->temporaries)};
     if (!s->attributes || !s->inputs || !s->modes || !s->temporaries) return cnn_fail_memory(bytes);
@@ -81,8 +88,8 @@ static cnn_status infer_step(const cnn_plan *plan, step *s) {
 }
 
 /* Adds a step and its output value. source: the graph's tensor, or NULL. */
-static cnn_status add_step(cnn_plan *plan, const cnn_op *op, const void *attributes, const int *inputs, int n_inputs,
-                           const cnn_tensor *source, bool sampled, int *output) {
+static cnn_status add_step(cnn_plan *plan, const cnn_op *op, const void *attributes, const int *inputs,
+                           int n_inputs, const cnn_tensor *source, bool sampled, int *output) {
     CNN_TRY(grow((void **)&plan->steps, plan->n_steps, &plan->step_capacity, sizeof *plan->steps));
     step *s = &plan->steps[plan->n_steps++];
     CNN_TRY(new_step(s, op, attributes, inputs, n_inputs));
@@ -118,7 +125,9 @@ static cnn_status add_alias(cnn_plan *plan, const cnn_tensor *tensor, int input,
 static cnn_status visit_node(cnn_plan *plan, cnn_tensor *tensor, int *index) {
     const cnn_node *node = tensor->node;
     int inputs[64];
-    if (!node->op) return cnn_fail(CNN_ERROR_STATE, "model: an input that the outputs depend on is not among its inputs");
+    if (!node->op)
+        return cnn_fail(CNN_ERROR_STATE,
+                        "model: an input that the outputs depend on is not among its inputs");
     if (node->n_inputs > 64) return cnn_fail(CNN_ERROR_ARGUMENT, "%s: too many inputs", node->op->class.name);
     for (int i = 0; i < node->n_inputs; i++) CNN_TRY(visit(plan, node->inputs[i], &inputs[i]));
     bool sampled = tensor->rank > 0 && tensor->shape[0] < 0;
@@ -183,7 +192,8 @@ static void mark_backward(cnn_plan *plan) {
         if (!plan->values[output].gradient_started || !plan->values[output].needs_gradient) continue;
         s->backward = true;
         for (int j = 0; j < s->n_inputs; j++)
-            if (j >= 32 || !(s->op->constant >> j & 1)) plan->values[plan_root(plan, s->inputs[j])].gradient_started = true;
+            if (j >= 32 || !(s->op->constant >> j & 1))
+                plan->values[plan_root(plan, s->inputs[j])].gradient_started = true;
     }
     for (int i = 0; i < plan->n_values; i++) plan->values[i].gradient_started = false;
 }
@@ -191,7 +201,8 @@ static void mark_backward(cnn_plan *plan) {
 static void count_consumers(cnn_plan *plan) {
     for (int i = 0; i < plan->n_values; i++) plan->values[i].consumers = plan->values[i].wanted ? 1 : 0;
     for (int i = 0; i < plan->n_values; i++)
-        if (plan->values[i].wanted && plan->values[i].alias_of >= 0) plan->values[plan_root(plan, i)].consumers++;
+        if (plan->values[i].wanted && plan->values[i].alias_of >= 0)
+            plan->values[plan_root(plan, i)].consumers++;
     for (int i = 0; i < plan->n_steps; i++)
         for (int j = 0; j < plan->steps[i].n_inputs; j++)
             plan->values[plan_root(plan, plan->steps[i].inputs[j])].consumers++;

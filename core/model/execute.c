@@ -82,10 +82,16 @@ static void bind(const frame *f, const step *s, bound *b) {
         b->input_list[i] = &b->inputs[i];
     }
     b->output = header(f, s->output, data_of(f, s->output));
-    b->call = (cnn_op_call){.attributes = s->attributes, .n_inputs = s->n_inputs, .inputs = b->input_list,
-                            .output = &b->output, .saved = at_place(f, s->saved, s->info.per_sample ? s->info.saved : 0),
-                            .scratch = f->scratch, .prepared = f->plan->whole + s->prepared,
-                            .training = f->plan->training, .backward_follows = s->backward, .step = f->feed->step,
+    b->call = (cnn_op_call){.attributes = s->attributes,
+                            .n_inputs = s->n_inputs,
+                            .inputs = b->input_list,
+                            .output = &b->output,
+                            .saved = at_place(f, s->saved, s->info.per_sample ? s->info.saved : 0),
+                            .scratch = f->scratch,
+                            .prepared = f->plan->whole + s->prepared,
+                            .training = f->plan->training,
+                            .backward_follows = s->backward,
+                            .step = f->feed->step,
                             .first_sample = f->from};
 }
 
@@ -115,7 +121,8 @@ static void bind_gradients(const frame *f, const step *s, bound *b) {
         else
             data = gradient_of(f, s->inputs[i]);
         b->grad_inputs[i] = header(f, s->inputs[i], data);
-        if (step_shares(s, i) && v->kind != VALUE_CONSTANT) memset(data, 0, cnn_tensor_bytes(&b->grad_inputs[i]));
+        if (step_shares(s, i) && v->kind != VALUE_CONSTANT)
+            memset(data, 0, cnn_tensor_bytes(&b->grad_inputs[i]));
     }
 }
 
@@ -124,7 +131,8 @@ static void add_temporaries(const frame *f, const step *s, bound *b) {
     for (int i = 0; i < s->n_inputs; i++) {
         if (s->modes[i] != GRADIENT_VIA_TEMPORARY) continue;
         const value *v = &f->plan->values[plan_root(f->plan, s->inputs[i])];
-        float *to = (float *)(v->kind == VALUE_CONSTANT ? variable_gradient(f, v->index) : gradient_of(f, s->inputs[i]));
+        float *to = (float *)(v->kind == VALUE_CONSTANT ? variable_gradient(f, v->index)
+                                                        : gradient_of(f, s->inputs[i]));
         const float *from = cnn_f32(&b->grad_inputs[i]);
         for (int64_t k = 0; k < b->grad_inputs[i].size; k++) to[k] += from[k];
     }
@@ -135,7 +143,8 @@ static cnn_status step_backward(const frame *f, const step *s) {
     bind(f, s, &b);
     bind_gradients(f, s, &b);
     if (s->op->alias) {
-        if (b.grad_list[0]) memcpy(b.grad_list[0]->data, b.grad_output.data, cnn_tensor_bytes(&b.grad_output));
+        if (b.grad_list[0])
+            memcpy(b.grad_list[0]->data, b.grad_output.data, cnn_tensor_bytes(&b.grad_output));
     } else {
         CNN_TRY(s->op->backward(&b.call));
     }
@@ -167,7 +176,10 @@ typedef struct pass_run {
 static void run_lane(void *context, int64_t lane, int thread) {
     pass_run *r = context;
     char *memory = r->plan->threads + (size_t)thread * r->plan->thread_stride;
-    frame f = {.plan = r->plan, .feed = r->feed, .pass = r->pass, .scratch = memory,
+    frame f = {.plan = r->plan,
+               .feed = r->feed,
+               .pass = r->pass,
+               .scratch = memory,
                .lane = memory + r->plan->scratch_bytes};
     if (r->pass->n_sums > 0) {
         f.sums = r->plan->sums + (size_t)lane * r->pass->sums_stride;
@@ -192,8 +204,8 @@ static cnn_status run_depth_first(const cnn_plan *plan, const cnn_plan_feed *fee
     if (r.failed != CNN_OK) return cnn_fail((cnn_status)r.failed, "%s", r.message);
     for (int i = 0; i < p->n_sums; i++) {
         const variable *v = &plan->variables[p->sums[i].variable];
-        cnn_lanes_sum(plan->gradient + v->gradient, true, plan->sums + p->sums[i].at, p->lanes, (int64_t)p->sums_stride,
-                      v->tensor->size);
+        cnn_lanes_sum(plan->gradient + v->gradient, true, plan->sums + p->sums[i].at, p->lanes,
+                      (int64_t)p->sums_stride, v->tensor->size);
     }
     return CNN_OK;
 }
@@ -224,7 +236,8 @@ static void prepare_step(void *context, int64_t index, int thread) {
 /* Weights that a step computes can be prepared only once they are there: right before their reader. */
 static bool prepares_early(const cnn_plan *plan, const step *s) {
     for (int i = 0; i < s->n_inputs; i++)
-        if (step_shares(s, i) && plan->values[plan_root(plan, s->inputs[i])].kind == VALUE_COMPUTED) return false;
+        if (step_shares(s, i) && plan->values[plan_root(plan, s->inputs[i])].kind == VALUE_COMPUTED)
+            return false;
     return true;
 }
 
@@ -284,7 +297,8 @@ cnn_status cnn_plan_new(cnn_plan **out, const cnn_plan_options *options) {
     for (int i = 0; i < plan->n_outputs; i++) {
         const value *v = &plan->values[plan_root(plan, plan->outputs[i])];
         plan->output_heads[i] = plan->values[plan->outputs[i]].head;
-        plan->output_heads[i].data = v->kind == VALUE_CONSTANT ? v->source->data : plan->whole + v->data.offset;
+        plan->output_heads[i].data =
+            v->kind == VALUE_CONSTANT ? v->source->data : plan->whole + v->data.offset;
     }
     *out = plan;
     return CNN_OK;
@@ -300,8 +314,7 @@ static void free_step(step *s) {
 void cnn_plan_free(cnn_plan *plan) {
     if (!plan) return;
     for (int i = 0; i < plan->n_steps; i++) free_step(&plan->steps[i]);
-    for (int i = 0; i < plan->n_passes; i++)
-        cnn_free(plan->passes[i].sums);
+    for (int i = 0; i < plan->n_passes; i++) cnn_free(plan->passes[i].sums);
     for (int i = 0; i < plan->n_variables; i++) cnn_tensor_release(plan->variables[i].tensor);
     for (int i = 0; plan->graph && i < plan->n_outputs; i++) cnn_tensor_release(plan->graph[i]);
     cnn_free(plan->graph);

@@ -85,8 +85,8 @@ cnn_status cnn_model_get_layer(cnn_layer **borrowed, const cnn_model *model, con
     }
     names[count] = NULL;
     const char *nearest = cnn_nearest(name, names);
-    return cnn_fail(CNN_ERROR_ARGUMENT, nearest ? "get_layer: no layer '%s' (did you mean '%s'?)"
-                                                : "get_layer: no layer '%s'",
+    return cnn_fail(CNN_ERROR_ARGUMENT,
+                    nearest ? "get_layer: no layer '%s' (did you mean '%s'?)" : "get_layer: no layer '%s'",
                     name, nearest);
 }
 
@@ -136,15 +136,17 @@ int64_t cnn_model_count_params(const cnn_model *model) {
 
 cnn_status cnn_model_expect_idle(const cnn_model *model, const char *who) {
     if (!model->run) return CNN_OK;
-    return cnn_fail(CNN_ERROR_STATE, "%s: model '%s' is running; wait until fit, evaluate or predict has ended", who,
+    return cnn_fail(CNN_ERROR_STATE,
+                    "%s: model '%s' is running; wait until fit, evaluate or predict has ended", who,
                     model->layer.name);
 }
 
 cnn_status cnn_model_expect_built(const cnn_model *model, const char *who) {
     if (model->n_outputs > 0) return CNN_OK;
-    return cnn_fail(CNN_ERROR_STATE,
-                    "%s: model '%s' does not know its input's shape yet; give its first layer input_shape, or call build",
-                    who, model->layer.name);
+    return cnn_fail(
+        CNN_ERROR_STATE,
+        "%s: model '%s' does not know its input's shape yet; give its first layer input_shape, or call build",
+        who, model->layer.name);
 }
 
 static cnn_status store(cnn_tensor ***list, int *count, cnn_tensor *const *tensors, int n) {
@@ -204,11 +206,15 @@ static cnn_status build_sequential(cnn_layer *layer, const cnn_tensor *const *in
     return wire((cnn_model *)layer, inputs[0]->rank - 1, inputs[0]->shape + 1);
 }
 
-const cnn_layer_class cnn_sequential_class = {
-    .class = {.kind = "layer", .name = "Sequential", .size = sizeof(cnn_model), .params = model_params,
-              .help = "A model of layers one after the other."},
-    .min_inputs = 1, .max_inputs = 1, .build = build_sequential, .call = call_sequential, .close = close_model,
-    .set_trainable = set_layers_trainable};
+const cnn_layer_class cnn_sequential_class = {.class = CNN_CLASS("layer", "Sequential", NULL, cnn_model,
+                                                                 model_params,
+                                                                 "A model of layers one after the other."),
+                                              .min_inputs = 1,
+                                              .max_inputs = 1,
+                                              .build = build_sequential,
+                                              .call = call_sequential,
+                                              .close = close_model,
+                                              .set_trainable = set_layers_trainable};
 
 cnn_status cnn_sequential_new(cnn_model **out, const char *name) {
     CNN_TRY(new_model(out, &cnn_sequential_class, name));
@@ -240,13 +246,14 @@ static cnn_status add_input(cnn_model *model, const cnn_layer *layer) {
 cnn_status cnn_model_add(cnn_model *model, cnn_layer *layer) {
     CNN_TRY(cnn_model_expect_idle(model, "add"));
     if (!model->sequential)
-        return cnn_fail(CNN_ERROR_STATE, "add: only a Sequential model can have layers added; '%s' is functional",
+        return cnn_fail(CNN_ERROR_STATE,
+                        "add: only a Sequential model can have layers added; '%s' is functional",
                         model->layer.name);
     if (strcmp(layer->class->name, "InputLayer") == 0) return add_input(model, layer);
     for (int i = 0; i < model->layer_count; i++)
         if (strcmp(model->layers[i]->name, layer->name) == 0)
-            return cnn_fail(CNN_ERROR_ARGUMENT, "add: the model already has a layer named '%s'; names must differ",
-                            layer->name);
+            return cnn_fail(CNN_ERROR_ARGUMENT,
+                            "add: the model already has a layer named '%s'; names must differ", layer->name);
     CNN_TRY(append_layer(model, layer));
     cnn_status status = CNN_OK;
     if (model->n_outputs > 0)
@@ -296,7 +303,7 @@ typedef struct replay {
     struct {
         const cnn_tensor *old;
         cnn_tensor *new;
-    } *known;
+    } * known;
 } replay;
 
 static cnn_tensor *known(const replay *r, const cnn_tensor *old) {
@@ -327,7 +334,8 @@ static cnn_status remember(replay *r, const cnn_tensor *old, cnn_tensor *new) {
 static cnn_status replay_tensor(replay *r, cnn_tensor *old, cnn_tensor **out) {
     if ((*out = known(r, old))) return CNN_OK;
     const cnn_call *call = cnn_call_of(old);
-    if (!call) return cnn_fail(CNN_ERROR_STATE, "%s: an output does not depend on its inputs", r->model->layer.name);
+    if (!call)
+        return cnn_fail(CNN_ERROR_STATE, "%s: an output does not depend on its inputs", r->model->layer.name);
     cnn_tensor *inputs[64];
     for (int i = 0; i < call->n_inputs; i++) CNN_TRY(replay_tensor(r, call->inputs[i], &inputs[i]));
     CNN_TRY(cnn_layer_call(out, call->layer, inputs, call->n_inputs, r->training));
@@ -348,11 +356,14 @@ static cnn_status call_functional(cnn_layer *layer, cnn_tensor **out, cnn_tensor
     return status;
 }
 
-const cnn_layer_class cnn_functional_class = {
-    .class = {.kind = "layer", .name = "Functional", .aliases = "Model model", .size = sizeof(cnn_model),
-              .params = model_params, .help = "A model wired from inputs to outputs."},
-    .min_inputs = 1, .max_inputs = 64, .call = call_functional, .close = close_model,
-    .set_trainable = set_layers_trainable};
+const cnn_layer_class cnn_functional_class = {.class = CNN_CLASS("layer", "Functional", "Model model",
+                                                                 cnn_model, model_params,
+                                                                 "A model wired from inputs to outputs."),
+                                              .min_inputs = 1,
+                                              .max_inputs = 64,
+                                              .call = call_functional,
+                                              .close = close_model,
+                                              .set_trainable = set_layers_trainable};
 
 static bool holds_layer(const cnn_model *model, const cnn_layer *layer) {
     for (int i = 0; i < model->layer_count; i++)
@@ -371,7 +382,8 @@ static cnn_status collect_layers(cnn_model *model, const cnn_tensor *tensor) {
 static cnn_status check_symbolic(const char *what, cnn_tensor *const *tensors, int count) {
     for (int i = 0; i < count; i++)
         if (tensors[i]->data)
-            return cnn_fail(CNN_ERROR_ARGUMENT, "Model: %s must be symbolic tensors, made by cnn.Input or by calling layers",
+            return cnn_fail(CNN_ERROR_ARGUMENT,
+                            "Model: %s must be symbolic tensors, made by cnn.Input or by calling layers",
                             what);
     return count > 0 ? CNN_OK : cnn_fail(CNN_ERROR_ARGUMENT, "Model: there are no %s", what);
 }
@@ -390,7 +402,7 @@ cnn_status cnn_functional_new(cnn_model **out, const char *name, cnn_tensor *con
                               cnn_tensor *const *outputs, int n_outputs) {
     CNN_TRY(check_symbolic("inputs", inputs, n_inputs));
     CNN_TRY(check_symbolic("outputs", outputs, n_outputs));
-    cnn_model *model;
+    cnn_model *model = NULL;
     CNN_TRY(new_model(&model, &cnn_functional_class, name));
     cnn_status status = wire_functional(model, inputs, n_inputs, outputs, n_outputs);
     if (status != CNN_OK)

@@ -12,9 +12,9 @@ struct cnn_model {
     cnn_layer **layers; /* retained, in the order they run; a shared layer once */
     int n_inputs, n_outputs;
     cnn_tensor **inputs, **outputs; /* retained; none before a Sequential is built */
-    uint64_t version; /* counts changes of the wiring */
-    struct cnn_run_control *run; /* while fit, evaluate or predict runs */
-    struct cnn_trainer *trainer; /* what compile made; belongs to the training floor */
+    uint64_t version;               /* counts changes of the wiring */
+    struct cnn_run_control *run;    /* while fit, evaluate or predict runs */
+    struct cnn_trainer *trainer;    /* what compile made; belongs to the training floor */
     void (*free_trainer)(struct cnn_trainer *trainer);
 };
 

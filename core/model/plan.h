@@ -21,9 +21,9 @@
 typedef struct cnn_plan cnn_plan;
 
 typedef struct cnn_plan_loss {
-    int output;             /* which of the outputs is y_pred */
-    const cnn_op *op;       /* one of cnn_losses */
-    const void *attributes; /* copied */
+    int output;              /* which of the outputs is y_pred */
+    const cnn_op *op;        /* one of cnn_losses */
+    const void *attributes;  /* copied */
     const cnn_tensor *label; /* its dtype and shape; the first size is ignored */
 } cnn_plan_loss;
 
@@ -43,9 +43,10 @@ typedef struct cnn_plan_options {
 typedef struct cnn_plan_feed {
     const void *const *inputs; /* data of each input, of its dtype, [batch, …] */
     const void *const *labels; /* of each loss */
-    const float *const *seeds; /* with gradients: of each loss [batch], the weight of each sample's loss in the total */
-    uint64_t step;             /* different for each training step */
-    bool weights_changed;      /* since this plan's last run; true for its first */
+    const float *const
+        *seeds;    /* with gradients: of each loss [batch], the weight of each sample's loss in the total */
+    uint64_t step; /* different for each training step */
+    bool weights_changed; /* since this plan's last run; true for its first */
 } cnn_plan_feed;
 
 cnn_status cnn_plan_new(cnn_plan **out, const cnn_plan_options *options);
@@ -53,8 +54,8 @@ void cnn_plan_free(cnn_plan *plan);
 cnn_status cnn_plan_run(cnn_plan *plan, const cnn_plan_feed *feed);
 
 /* Results of the last run, in the plan's memory. */
-const cnn_tensor *cnn_plan_output(const cnn_plan *plan, int output);  /* [batch, …] */
-const float *cnn_plan_loss_values(const cnn_plan *plan, int loss);    /* [batch] */
+const cnn_tensor *cnn_plan_output(const cnn_plan *plan, int output); /* [batch, …] */
+const float *cnn_plan_loss_values(const cnn_plan *plan, int loss);   /* [batch] */
 
 /* The trainable variables' tensors and gradients, in the order of their first use. */
 int cnn_plan_variable_count(const cnn_plan *plan);

@@ -41,24 +41,24 @@ typedef struct step {
     bool per_sample; /* by info, and all inputs are sampled or shared */
     bool backward;   /* has a backward that somebody needs */
     place saved;
-    size_t prepared; /* offset in the plan's memory */
+    size_t prepared;      /* offset in the plan's memory */
     gradient_mode *modes; /* for each input; owned */
     place *temporaries;   /* for GRADIENT_VIA_TEMPORARY; owned */
 } step;
 
 typedef struct pass {
     bool depth_first;
-    int first, count;      /* steps [first, first+count); one if not depth first */
+    int first, count;       /* steps [first, first+count); one if not depth first */
     bool forward, backward; /* what of them is run; backward in reverse order */
     int lanes;
-    int64_t micro;         /* samples at a time */
-    size_t lane_bytes;     /* memory per thread, without scratch */
-    size_t sums_stride;    /* floats of one lane's weight gradients */
+    int64_t micro;      /* samples at a time */
+    size_t lane_bytes;  /* memory per thread, without scratch */
+    size_t sums_stride; /* floats of one lane's weight gradients */
     int n_sums;
     struct pass_sum {
         int variable;
         size_t at; /* in floats, within a lane's sums */
-    } *sums; /* owned */
+    } * sums;      /* owned */
 } pass;
 
 typedef struct variable {

@@ -67,10 +67,14 @@ typedef struct life {
 } life;
 
 static void touch(life *l, int pass_index, int position) {
-    if (l->first_pass > pass_index) l->first_pass = pass_index, l->first = position;
-    else if (l->first_pass == pass_index && position < l->first) l->first = position;
-    if (l->last_pass < pass_index) l->last_pass = pass_index, l->last = position;
-    else if (l->last_pass == pass_index && position > l->last) l->last = position;
+    if (l->first_pass > pass_index)
+        l->first_pass = pass_index, l->first = position;
+    else if (l->first_pass == pass_index && position < l->first)
+        l->first = position;
+    if (l->last_pass < pass_index)
+        l->last_pass = pass_index, l->last = position;
+    else if (l->last_pass == pass_index && position > l->last)
+        l->last = position;
 }
 
 /* The pass and position of a step's forward or backward. */
@@ -126,7 +130,8 @@ typedef struct wishes {
     int count, capacity;
 } wishes;
 
-static cnn_status add_wish(wishes *w, const cnn_plan *plan, place *where, size_t bytes, bool sampled, life l) {
+static cnn_status add_wish(wishes *w, const cnn_plan *plan, place *where, size_t bytes, bool sampled,
+                           life l) {
     if (l.last_pass < 0) return CNN_OK; /* never touched */
     if (w->count == w->capacity) {
         int wider = w->capacity ? 2 * w->capacity : 64;
@@ -200,13 +205,15 @@ static size_t plan_lane(const wishes *w, span *spans, int pass_index, int64_t mi
     for (int i = 0; i < w->count; i++) {
         const wish *x = &w->items[i];
         if (x->place->kind == PLACE_LANE && x->life.first_pass == pass_index)
-            spans[n++] = (span){.bytes = x->bytes * (size_t)micro, .first = x->life.first, .last = x->life.last};
+            spans[n++] =
+                (span){.bytes = x->bytes * (size_t)micro, .first = x->life.first, .last = x->life.last};
     }
     size_t total = cnn_arena_plan(spans, n);
     n = 0;
     for (int i = 0; i < w->count; i++) {
         const wish *x = &w->items[i];
-        if (x->place->kind == PLACE_LANE && x->life.first_pass == pass_index) x->place->offset = spans[n++].offset;
+        if (x->place->kind == PLACE_LANE && x->life.first_pass == pass_index)
+            x->place->offset = spans[n++].offset;
     }
     return total;
 }
@@ -226,7 +233,8 @@ static cnn_status place_lanes(cnn_plan *plan, const wishes *w, span *spans) {
         if (p->lane_bytes > most) most = p->lane_bytes;
     }
     for (int i = 0; i < plan->n_steps; i++)
-        if (plan->steps[i].info.scratch > plan->scratch_bytes) plan->scratch_bytes = plan->steps[i].info.scratch;
+        if (plan->steps[i].info.scratch > plan->scratch_bytes)
+            plan->scratch_bytes = plan->steps[i].info.scratch;
     plan->scratch_bytes = CNN_ROUND_UP(plan->scratch_bytes, CNN_ALIGN);
     /* A page between the threads' blocks keeps their ends out of each other's way. */
     plan->thread_stride = CNN_ROUND_UP(plan->scratch_bytes + most, 4096) + 4096;
@@ -293,7 +301,8 @@ static cnn_status allocate(cnn_plan *plan) {
     plan->threads = cnn_malloc(plan->thread_stride * (size_t)plan->n_threads);
     plan->sums = cnn_malloc(plan->sums_floats * sizeof(float));
     plan->gradient = cnn_calloc(plan->gradient_floats * sizeof(float));
-    if (!plan->whole || !plan->threads || !plan->sums || !plan->gradient) return cnn_fail_memory(cnn_plan_bytes(plan));
+    if (!plan->whole || !plan->threads || !plan->sums || !plan->gradient)
+        return cnn_fail_memory(cnn_plan_bytes(plan));
     return CNN_OK;
 }
 
@@ -306,7 +315,8 @@ cnn_status cnn_plan_schedule(cnn_plan *plan) {
     wishes w = {0};
     cnn_status status = CNN_OK;
     for (int i = 0; status == CNN_OK && i < plan->n_values; i++)
-        if (plan->values[i].kind == VALUE_COMPUTED && plan->values[i].alias_of < 0) status = wish_for_value(plan, &w, i);
+        if (plan->values[i].kind == VALUE_COMPUTED && plan->values[i].alias_of < 0)
+            status = wish_for_value(plan, &w, i);
     for (int i = 0; status == CNN_OK && i < plan->n_steps; i++) status = wish_for_step(plan, &w, i);
     span *spans = cnn_malloc((size_t)w.count * sizeof *spans);
     if (status == CNN_OK && !spans) status = cnn_fail_memory((size_t)w.count * sizeof *spans);

@@ -48,7 +48,8 @@ static bool is_chain(const cnn_model *model, const results *r) {
             const cnn_call *other = cnn_call_of(r->items[j]);
             if (other->layer == call->layer) return false;
             if (call->n_inputs == 0 && other->n_inputs == 0) return false;
-            if (call->n_inputs == 1 && other->n_inputs == 1 && call->inputs[0] == other->inputs[0]) return false;
+            if (call->n_inputs == 1 && other->n_inputs == 1 && call->inputs[0] == other->inputs[0])
+                return false;
         }
     }
     return true;
@@ -123,11 +124,13 @@ static void totals(table *t, const cnn_model *model) {
     char number[32];
     cnn_text_add(&t->text, "Total params: %s\n", cnn_thousands(number, sizeof number, all));
     cnn_text_add(&t->text, "Trainable params: %s\n", cnn_thousands(number, sizeof number, trainable));
-    cnn_text_add(&t->text, "Non-trainable params: %s\n", cnn_thousands(number, sizeof number, all - trainable));
+    cnn_text_add(&t->text, "Non-trainable params: %s\n",
+                 cnn_thousands(number, sizeof number, all - trainable));
 }
 
 static void draw(table *t, const cnn_model *model, const results *r) {
-    static const char *const header[MAX_COLUMNS] = {"Layer (type)", "Output Shape", "Param #", "Connected to"};
+    static const char *const header[MAX_COLUMNS] = {"Layer (type)", "Output Shape", "Param #",
+                                                    "Connected to"};
     cnn_text_add(&t->text, "Model: \"%s\"\n", model->layer.name);
     rule(t, '_');
     row(t, header);
@@ -150,7 +153,10 @@ cnn_status cnn_model_summary(char **out, const cnn_model *model, int line_length
     if (status == CNN_OK) {
         static const double chain_ends[] = {.45, .85, 1}, connected_ends[] = {.33, .55, .67, 1};
         bool chain = is_chain(model, &r);
-        table t = {.width = line_length > 0 ? (size_t)line_length : chain ? 65 : 98, .columns = chain ? 3 : 4};
+        table t = {.width = line_length > 0 ? (size_t)line_length
+                            : chain         ? 65
+                                            : 98,
+                   .columns = chain ? 3 : 4};
         for (int i = 0; i < t.columns; i++)
             t.ends[i] = (size_t)((double)t.width * (chain ? chain_ends[i] : connected_ends[i]));
         draw(&t, model, &r);

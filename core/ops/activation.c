@@ -26,11 +26,10 @@ static cnn_status infer_parameter(const void *attributes, const cnn_tensor *cons
     return infer(attributes, inputs, n_inputs, info);
 }
 
-/* ---- activations and functions ---------------------------------------------------------------------------
- */
+/* ---- activations and functions ------------------------------------------------------------------------- */
 
 /* The kernel's number of an op, by the class that its attributes carry. */
-static cnn_activation kind_of(const cnn_activation_op *a) {
+static cnn_activation_kind kind_of(const cnn_activation_op *a) {
     static const cnn_op *const ops[] = {[CNN_ACTIVATION_RELU] = &cnn_op_relu,
                                         [CNN_ACTIVATION_LEAKY_RELU] = &cnn_op_leaky_relu,
                                         [CNN_ACTIVATION_ELU] = &cnn_op_elu,
@@ -39,14 +38,19 @@ static cnn_activation kind_of(const cnn_activation_op *a) {
                                         [CNN_ACTIVATION_TANH] = &cnn_op_tanh,
                                         [CNN_ACTIVATION_EXP] = &cnn_op_exp,
                                         [CNN_ACTIVATION_SQRT] = &cnn_op_sqrt,
+                                        [CNN_ACTIVATION_RELU6] = &cnn_op_relu6,
+                                        [CNN_ACTIVATION_HARD_SIGMOID] = &cnn_op_hard_sigmoid,
+                                        [CNN_ACTIVATION_SOFTSIGN] = &cnn_op_softsign,
                                         [CNN_ACTIVATION_SOFTPLUS] = &cnn_op_softplus,
                                         [CNN_ACTIVATION_SILU] = &cnn_op_silu,
+                                        [CNN_ACTIVATION_GELU] = &cnn_op_gelu,
                                         [CNN_ACTIVATION_SQUARE] = &cnn_op_square,
                                         [CNN_ACTIVATION_LOG] = &cnn_op_log,
                                         [CNN_ACTIVATION_ABS] = &cnn_op_abs};
     int kind = 0;
-    while (&ops[kind]->class != a->class) kind++;
-    return (cnn_activation)kind;
+    while (!ops[kind] || &ops[kind]->class != a->class) kind++;
+    return kind == CNN_ACTIVATION_GELU && a->approximate ? CNN_ACTIVATION_GELU_TANH
+                                                         : (cnn_activation_kind)kind;
 }
 
 static cnn_status forward(const cnn_op_call *call) {
@@ -58,7 +62,7 @@ static cnn_status forward(const cnn_op_call *call) {
 
 static cnn_status backward(const cnn_op_call *call) {
     const cnn_activation_op *a = call->attributes;
-    cnn_activation kind = kind_of(a);
+    cnn_activation_kind kind = kind_of(a);
     const cnn_tensor *z = kind < CNN_ACTIVATION_SOFTPLUS ? call->output : call->inputs[0];
     if (call->grad_inputs[0])
         cnn_kernel()->activate_grad(kind, (float)a->parameter, cnn_f32(z), cnn_f32(call->grad_output),
@@ -66,38 +70,32 @@ static cnn_status backward(const cnn_op_call *call) {
     return CNN_OK;
 }
 
-static const cnn_param leaky_relu_params[] = {{.name = "negative_slope",
-                                               .type = CNN_PARAM_FLOAT,
-                                               .offset = offsetof(cnn_activation_op, parameter),
-                                               .fallback = "0.2",
-                                               .help = "the slope below 0"},
+static const cnn_param leaky_relu_params[] = {CNN_PARAM_NAMED(FLOAT, cnn_activation_op, parameter,
+                                                              "negative_slope", "0.2",
+                                                              .help = "the slope below 0"),
                                               {0}};
 
-static const cnn_param elu_params[] = {{.name = "alpha",
-                                        .type = CNN_PARAM_FLOAT,
-                                        .offset = offsetof(cnn_activation_op, parameter),
-                                        .fallback = "1",
-                                        .help = "minus the limit far below 0"},
-                                       {0}};
+static const cnn_param elu_params[] = {
+    CNN_PARAM_NAMED(FLOAT, cnn_activation_op, parameter, "alpha", "1", .help = "minus the limit far below 0"),
+    {0}};
 
-const cnn_op cnn_op_relu = {.class = {.kind = "op",
-                                      .name = "relu",
-                                      .size = sizeof(cnn_activation_op),
-                                      .params = no_params,
-                                      .help = "max(x, 0), element by element."},
-                            .min_inputs = 1,
-                            .max_inputs = 1,
-                            .per_sample = true,
-                            .needs = CNN_NEEDS_OUTPUT,
-                            .infer = infer,
-                            .forward = forward,
-                            .backward = backward};
+static const cnn_param gelu_params[] = {CNN_PARAM(BOOL, cnn_activation_op, approximate, "false",
+                                                  .help = "by tanh rather than the error function"),
+                                        {0}};
 
-const cnn_op cnn_op_leaky_relu = {.class = {.kind = "op",
-                                            .name = "leaky_relu",
-                                            .size = sizeof(cnn_activation_op),
-                                            .params = leaky_relu_params,
-                                            .help = "x where it is positive, negative_slope·x elsewhere."},
+const cnn_op cnn_op_relu = {
+    .class = CNN_CLASS("op", "relu", NULL, cnn_activation_op, no_params, "max(x, 0), element by element."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .per_sample = true,
+    .needs = CNN_NEEDS_OUTPUT,
+    .infer = infer,
+    .forward = forward,
+    .backward = backward};
+
+const cnn_op cnn_op_leaky_relu = {.class = CNN_CLASS("op", "leaky_relu", NULL, cnn_activation_op,
+                                                     leaky_relu_params,
+                                                     "x where it is positive, negative_slope·x elsewhere."),
                                   .min_inputs = 1,
                                   .max_inputs = 1,
                                   .per_sample = true,
@@ -106,11 +104,8 @@ const cnn_op cnn_op_leaky_relu = {.class = {.kind = "op",
                                   .forward = forward,
                                   .backward = backward};
 
-const cnn_op cnn_op_elu = {.class = {.kind = "op",
-                                     .name = "elu",
-                                     .size = sizeof(cnn_activation_op),
-                                     .params = elu_params,
-                                     .help = "x where it is positive, alpha·(e^x - 1) elsewhere."},
+const cnn_op cnn_op_elu = {.class = CNN_CLASS("op", "elu", NULL, cnn_activation_op, elu_params,
+                                              "x where it is positive, alpha·(e^x - 1) elsewhere."),
                            .min_inputs = 1,
                            .max_inputs = 1,
                            .per_sample = true,
@@ -120,11 +115,8 @@ const cnn_op cnn_op_elu = {.class = {.kind = "op",
                            .backward = backward};
 
 const cnn_op cnn_op_selu = {
-    .class = {.kind = "op",
-              .name = "selu",
-              .size = sizeof(cnn_activation_op),
-              .params = no_params,
-              .help = "1.0507·elu(x) with alpha = 1.6733: activations keep mean 0 and variance 1."},
+    .class = CNN_CLASS("op", "selu", NULL, cnn_activation_op, no_params,
+                       "1.0507·elu(x) with alpha = 1.6733: activations keep mean 0 and variance 1."),
     .min_inputs = 1,
     .max_inputs = 1,
     .per_sample = true,
@@ -133,11 +125,8 @@ const cnn_op cnn_op_selu = {
     .forward = forward,
     .backward = backward};
 
-const cnn_op cnn_op_sigmoid = {.class = {.kind = "op",
-                                         .name = "sigmoid",
-                                         .size = sizeof(cnn_activation_op),
-                                         .params = no_params,
-                                         .help = "1 / (1 + e^-x), element by element."},
+const cnn_op cnn_op_sigmoid = {.class = CNN_CLASS("op", "sigmoid", NULL, cnn_activation_op, no_params,
+                                                  "1 / (1 + e^-x), element by element."),
                                .min_inputs = 1,
                                .max_inputs = 1,
                                .per_sample = true,
@@ -146,11 +135,8 @@ const cnn_op cnn_op_sigmoid = {.class = {.kind = "op",
                                .forward = forward,
                                .backward = backward};
 
-const cnn_op cnn_op_tanh = {.class = {.kind = "op",
-                                      .name = "tanh",
-                                      .size = sizeof(cnn_activation_op),
-                                      .params = no_params,
-                                      .help = "The hyperbolic tangent, element by element."},
+const cnn_op cnn_op_tanh = {.class = CNN_CLASS("op", "tanh", NULL, cnn_activation_op, no_params,
+                                               "The hyperbolic tangent, element by element."),
                             .min_inputs = 1,
                             .max_inputs = 1,
                             .per_sample = true,
@@ -159,25 +145,18 @@ const cnn_op cnn_op_tanh = {.class = {.kind = "op",
                             .forward = forward,
                             .backward = backward};
 
-const cnn_op cnn_op_exp = {.class = {.kind = "op",
-                                     .name = "exp",
-                                     .aliases = "exponential",
-                                     .size = sizeof(cnn_activation_op),
-                                     .params = no_params,
-                                     .help = "e^x, element by element."},
-                           .min_inputs = 1,
-                           .max_inputs = 1,
-                           .per_sample = true,
-                           .needs = CNN_NEEDS_OUTPUT,
-                           .infer = infer,
-                           .forward = forward,
-                           .backward = backward};
+const cnn_op cnn_op_exp = {
+    .class = CNN_CLASS("op", "exp", "exponential", cnn_activation_op, no_params, "e^x, element by element."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .per_sample = true,
+    .needs = CNN_NEEDS_OUTPUT,
+    .infer = infer,
+    .forward = forward,
+    .backward = backward};
 
-const cnn_op cnn_op_sqrt = {.class = {.kind = "op",
-                                      .name = "sqrt",
-                                      .size = sizeof(cnn_activation_op),
-                                      .params = no_params,
-                                      .help = "The square root, element by element."},
+const cnn_op cnn_op_sqrt = {.class = CNN_CLASS("op", "sqrt", NULL, cnn_activation_op, no_params,
+                                               "The square root, element by element."),
                             .min_inputs = 1,
                             .max_inputs = 1,
                             .per_sample = true,
@@ -186,11 +165,39 @@ const cnn_op cnn_op_sqrt = {.class = {.kind = "op",
                             .forward = forward,
                             .backward = backward};
 
-const cnn_op cnn_op_softplus = {.class = {.kind = "op",
-                                          .name = "softplus",
-                                          .size = sizeof(cnn_activation_op),
-                                          .params = no_params,
-                                          .help = "log(1 + e^x), element by element."},
+const cnn_op cnn_op_relu6 = {.class = CNN_CLASS("op", "relu6", NULL, cnn_activation_op, no_params,
+                                                "min(max(x, 0), 6), element by element."),
+                             .min_inputs = 1,
+                             .max_inputs = 1,
+                             .per_sample = true,
+                             .needs = CNN_NEEDS_OUTPUT,
+                             .infer = infer,
+                             .forward = forward,
+                             .backward = backward};
+
+const cnn_op cnn_op_hard_sigmoid = {.class =
+                                        CNN_CLASS("op", "hard_sigmoid", NULL, cnn_activation_op, no_params,
+                                                  "x/6 + 1/2, clipped to [0, 1], element by element."),
+                                    .min_inputs = 1,
+                                    .max_inputs = 1,
+                                    .per_sample = true,
+                                    .needs = CNN_NEEDS_OUTPUT,
+                                    .infer = infer,
+                                    .forward = forward,
+                                    .backward = backward};
+
+const cnn_op cnn_op_softsign = {.class = CNN_CLASS("op", "softsign", NULL, cnn_activation_op, no_params,
+                                                   "x / (1 + |x|), element by element."),
+                                .min_inputs = 1,
+                                .max_inputs = 1,
+                                .per_sample = true,
+                                .needs = CNN_NEEDS_OUTPUT,
+                                .infer = infer,
+                                .forward = forward,
+                                .backward = backward};
+
+const cnn_op cnn_op_softplus = {.class = CNN_CLASS("op", "softplus", NULL, cnn_activation_op, no_params,
+                                                   "log(1 + e^x), element by element."),
                                 .min_inputs = 1,
                                 .max_inputs = 1,
                                 .per_sample = true,
@@ -199,12 +206,8 @@ const cnn_op cnn_op_softplus = {.class = {.kind = "op",
                                 .forward = forward,
                                 .backward = backward};
 
-const cnn_op cnn_op_silu = {.class = {.kind = "op",
-                                      .name = "silu",
-                                      .aliases = "swish",
-                                      .size = sizeof(cnn_activation_op),
-                                      .params = no_params,
-                                      .help = "x·sigmoid(x), element by element."},
+const cnn_op cnn_op_silu = {.class = CNN_CLASS("op", "silu", "swish", cnn_activation_op, no_params,
+                                               "x·sigmoid(x), element by element."),
                             .min_inputs = 1,
                             .max_inputs = 1,
                             .per_sample = true,
@@ -213,24 +216,29 @@ const cnn_op cnn_op_silu = {.class = {.kind = "op",
                             .forward = forward,
                             .backward = backward};
 
-const cnn_op cnn_op_square = {.class = {.kind = "op",
-                                        .name = "square",
-                                        .size = sizeof(cnn_activation_op),
-                                        .params = no_params,
-                                        .help = "x², element by element."},
-                              .min_inputs = 1,
-                              .max_inputs = 1,
-                              .per_sample = true,
-                              .needs = 1u << 0,
-                              .infer = infer,
-                              .forward = forward,
-                              .backward = backward};
+const cnn_op cnn_op_gelu = {.class =
+                                CNN_CLASS("op", "gelu", NULL, cnn_activation_op, gelu_params,
+                                          "x·Φ(x), Φ being the normal distribution, element by element."),
+                            .min_inputs = 1,
+                            .max_inputs = 1,
+                            .per_sample = true,
+                            .needs = 1u << 0,
+                            .infer = infer,
+                            .forward = forward,
+                            .backward = backward};
 
-const cnn_op cnn_op_log = {.class = {.kind = "op",
-                                     .name = "log",
-                                     .size = sizeof(cnn_activation_op),
-                                     .params = no_params,
-                                     .help = "The natural logarithm, element by element."},
+const cnn_op cnn_op_square = {
+    .class = CNN_CLASS("op", "square", NULL, cnn_activation_op, no_params, "x², element by element."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .per_sample = true,
+    .needs = 1u << 0,
+    .infer = infer,
+    .forward = forward,
+    .backward = backward};
+
+const cnn_op cnn_op_log = {.class = CNN_CLASS("op", "log", NULL, cnn_activation_op, no_params,
+                                              "The natural logarithm, element by element."),
                            .min_inputs = 1,
                            .max_inputs = 1,
                            .per_sample = true,
@@ -239,11 +247,8 @@ const cnn_op cnn_op_log = {.class = {.kind = "op",
                            .forward = forward,
                            .backward = backward};
 
-const cnn_op cnn_op_abs = {.class = {.kind = "op",
-                                     .name = "abs",
-                                     .size = sizeof(cnn_activation_op),
-                                     .params = no_params,
-                                     .help = "|x|, element by element; the gradient at 0 is 0."},
+const cnn_op cnn_op_abs = {.class = CNN_CLASS("op", "abs", NULL, cnn_activation_op, no_params,
+                                              "|x|, element by element; the gradient at 0 is 0."),
                            .min_inputs = 1,
                            .max_inputs = 1,
                            .per_sample = true,
@@ -252,8 +257,7 @@ const cnn_op cnn_op_abs = {.class = {.kind = "op",
                            .forward = forward,
                            .backward = backward};
 
-/* ---- linear ones -----------------------------------------------------------------------------------------
- */
+/* ---- linear ones --------------------------------------------------------------------------------------- */
 
 static cnn_status scaled_grad(const cnn_op_call *call, float scale) {
     if (call->grad_inputs[0])
@@ -271,12 +275,7 @@ static cnn_status neg_backward(const cnn_op_call *call) {
     return scaled_grad(call, -1);
 }
 
-const cnn_op cnn_op_neg = {.class = {.kind = "op",
-                                     .name = "neg",
-                                     .aliases = "negative",
-                                     .size = sizeof(cnn_plain_op),
-                                     .params = no_params,
-                                     .help = "-x."},
+const cnn_op cnn_op_neg = {.class = CNN_CLASS("op", "neg", "negative", cnn_plain_op, no_params, "-x."),
                            .min_inputs = 1,
                            .max_inputs = 1,
                            .per_sample = true,
@@ -300,22 +299,13 @@ static cnn_status rescaling_backward(const cnn_op_call *call) {
     return scaled_grad(call, (float)((const cnn_rescaling *)call->attributes)->scale);
 }
 
-static const cnn_param rescaling_params[] = {{.name = "scale",
-                                              .type = CNN_PARAM_FLOAT,
-                                              .offset = offsetof(cnn_rescaling, scale),
-                                              .help = "the factor"},
-                                             {.name = "offset",
-                                              .type = CNN_PARAM_FLOAT,
-                                              .offset = offsetof(cnn_rescaling, offset),
-                                              .fallback = "0",
-                                              .help = "added after scaling"},
-                                             {0}};
+static const cnn_param rescaling_params[] = {
+    CNN_PARAM(FLOAT, cnn_rescaling, scale, NULL, .help = "the factor"),
+    CNN_PARAM(FLOAT, cnn_rescaling, offset, "0", .help = "added after scaling"),
+    {0}};
 
-const cnn_op cnn_op_rescaling = {.class = {.kind = "op",
-                                           .name = "rescaling",
-                                           .size = sizeof(cnn_rescaling),
-                                           .params = rescaling_params,
-                                           .help = "scale·x + offset as float32; x of any dtype."},
+const cnn_op cnn_op_rescaling = {.class = CNN_CLASS("op", "rescaling", NULL, cnn_rescaling, rescaling_params,
+                                                    "scale·x + offset as float32; x of any dtype."),
                                  .min_inputs = 1,
                                  .max_inputs = 1,
                                  .per_sample = true,
@@ -334,16 +324,13 @@ static cnn_status cast_backward(const cnn_op_call *call) {
     return CNN_OK;
 }
 
-const cnn_op cnn_op_cast = {.class = {.kind = "op",
-                                      .name = "cast",
-                                      .size = sizeof(cnn_plain_op),
-                                      .params = no_params,
-                                      .help = "x, of any dtype, as float32."},
-                            .min_inputs = 1,
-                            .max_inputs = 1,
-                            .per_sample = true,
-                            .self_parallel = true,
-                            .any_dtype = 1u << 0,
-                            .infer = infer,
-                            .forward = cast_forward,
-                            .backward = cast_backward};
+const cnn_op cnn_op_cast = {
+    .class = CNN_CLASS("op", "cast", NULL, cnn_plain_op, no_params, "x, of any dtype, as float32."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .per_sample = true,
+    .self_parallel = true,
+    .any_dtype = 1u << 0,
+    .infer = infer,
+    .forward = cast_forward,
+    .backward = cast_backward};

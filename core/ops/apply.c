@@ -7,11 +7,11 @@
 
 #include <string.h>
 
-cnn_status cnn_op_infer(const cnn_op *op, const void *attributes, const cnn_tensor *const *inputs, int n_inputs,
-                        cnn_op_info *info) {
+cnn_status cnn_op_infer(const cnn_op *op, const void *attributes, const cnn_tensor *const *inputs,
+                        int n_inputs, cnn_op_info *info) {
     if (n_inputs < op->min_inputs || n_inputs > op->max_inputs)
-        return cnn_fail(CNN_ERROR_ARGUMENT, "%s: expected %d to %d inputs, got %d", op->class.name, op->min_inputs,
-                        op->max_inputs, n_inputs);
+        return cnn_fail(CNN_ERROR_ARGUMENT, "%s: expected %d to %d inputs, got %d", op->class.name,
+                        op->min_inputs, op->max_inputs, n_inputs);
     for (int i = 0; i < n_inputs; i++)
         if (inputs[i]->dtype != CNN_FLOAT32 && !(i < 32 && (op->constant | op->any_dtype) >> i & 1))
             return cnn_fail(CNN_ERROR_DTYPE, "%s: expected float32 as input %d, got %s (astype \"float32\")",
@@ -69,8 +69,8 @@ cnn_status cnn_symbolic_input(cnn_tensor **out, int rank, const int64_t *shape, 
     return CNN_OK;
 }
 
-static cnn_status extend_graph(cnn_tensor **out, const cnn_op *op, const void *attributes, const cnn_op_info *info,
-                               cnn_tensor *const *inputs, int n_inputs) {
+static cnn_status extend_graph(cnn_tensor **out, const cnn_op *op, const void *attributes,
+                               const cnn_op_info *info, cnn_tensor *const *inputs, int n_inputs) {
     cnn_node *node = cnn_calloc(sizeof *node);
     void *copy = cnn_malloc(op->class.size);
     cnn_tensor **list = cnn_malloc((size_t)n_inputs * sizeof *list);
@@ -95,8 +95,9 @@ static cnn_status run_now(cnn_tensor **out, const cnn_op *op, const void *attrib
     if (op->alias) return cnn_reshape(out, inputs[0], info->rank, info->shape);
     cnn_tensor *output;
     CNN_TRY(cnn_tensor_alloc(&output, info->dtype, info->rank, info->shape));
-    cnn_status status = cnn_op_forward(op, attributes, info, (const cnn_tensor *const *)inputs, n_inputs, output, NULL,
-                                       training, op->random ? cnn_random_bits(cnn_default_random()) : 0);
+    cnn_status status =
+        cnn_op_forward(op, attributes, info, (const cnn_tensor *const *)inputs, n_inputs, output, NULL,
+                       training, op->random ? cnn_random_bits(cnn_default_random()) : 0);
     if (status != CNN_OK)
         cnn_tensor_release(output);
     else

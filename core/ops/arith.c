@@ -13,8 +13,7 @@
 
 static const cnn_param no_params[] = {{0}};
 
-/* ---- ranges of samples -----------------------------------------------------------------------------------
- */
+/* ---- ranges of samples --------------------------------------------------------------------------------- */
 
 /* Elements of the output to work on at a time. */
 enum { BLOCK = 1 << 16 };
@@ -44,8 +43,7 @@ static cnn_tensor some_samples(const cnn_tensor *t, int64_t from, int64_t count)
     return part;
 }
 
-/* ---- gradients of one input ------------------------------------------------------------------------------
- */
+/* ---- gradients of one input ---------------------------------------------------------------------------- */
 
 /* What the formulas of gradients read and write; all but x and y are of the output's shape. */
 typedef struct terms {
@@ -120,8 +118,7 @@ static void pow_grad(const terms *t, int input) {
     for (int64_t i = 0; i < t->result->size; i++) result[i] = counts[i] ? result[i] * factor[i] : 0.0f;
 }
 
-/* ---- the common shape ------------------------------------------------------------------------------------
- */
+/* ---- the common shape ---------------------------------------------------------------------------------- */
 
 /* dx of one input, for all rows of the call or some; `memory` is scratch of floats, then masks, then pow's
  * floats. */
@@ -191,8 +188,7 @@ static cnn_status infer_pow(const void *attributes, const cnn_tensor *const *inp
     return infer(inputs, attributes, 2 * sizeof(float) + 1, info);
 }
 
-/* ---- the ops ---------------------------------------------------------------------------------------------
- */
+/* ---- the ops ------------------------------------------------------------------------------------------- */
 
 static cnn_status forward(const cnn_op_call *call, cnn_binary_op op) {
     cnn_binary_into(call->output, op, call->inputs[0], call->inputs[1]);
@@ -260,107 +256,46 @@ static cnn_status pow_backward(const cnn_op_call *call) {
     return backward(call, pow_grad, false);
 }
 
-const cnn_op cnn_op_add = {.class = {.kind = "op",
-                                     .name = "add",
-                                     .size = sizeof(cnn_plain_op),
-                                     .params = no_params,
-                                     .help = "x + y, element by element, with broadcasting."},
-                           .min_inputs = 2,
-                           .max_inputs = 2,
-                           .per_sample = true,
-                           .self_parallel = true,
-                           .infer = infer_plain,
-                           .forward = add_forward,
-                           .backward = add_backward};
+/* clang-format off */
+const cnn_op cnn_op_add = {
+    .class = CNN_CLASS("op", "add", NULL, cnn_plain_op, no_params, "x + y, element by element, with broadcasting."),
+    .min_inputs = 2, .max_inputs = 2, .per_sample = true, .self_parallel = true,
+    .infer = infer_plain, .forward = add_forward, .backward = add_backward};
 
-const cnn_op cnn_op_subtract = {.class = {.kind = "op",
-                                          .name = "subtract",
-                                          .size = sizeof(cnn_plain_op),
-                                          .params = no_params,
-                                          .help = "x - y, element by element, with broadcasting."},
-                                .min_inputs = 2,
-                                .max_inputs = 2,
-                                .per_sample = true,
-                                .self_parallel = true,
-                                .infer = infer_plain,
-                                .forward = subtract_forward,
-                                .backward = subtract_backward};
+const cnn_op cnn_op_subtract = {
+    .class = CNN_CLASS("op", "subtract", NULL, cnn_plain_op, no_params, "x - y, element by element, with broadcasting."),
+    .min_inputs = 2, .max_inputs = 2, .per_sample = true, .self_parallel = true,
+    .infer = infer_plain, .forward = subtract_forward, .backward = subtract_backward};
 
-const cnn_op cnn_op_multiply = {.class = {.kind = "op",
-                                          .name = "multiply",
-                                          .size = sizeof(cnn_plain_op),
-                                          .params = no_params,
-                                          .help = "x·y, element by element, with broadcasting."},
-                                .min_inputs = 2,
-                                .max_inputs = 2,
-                                .per_sample = true,
-                                .self_parallel = true,
-                                .needs = 1u << 0 | 1u << 1,
-                                .infer = infer_plain,
-                                .forward = multiply_forward,
-                                .backward = multiply_backward};
+const cnn_op cnn_op_multiply = {
+    .class = CNN_CLASS("op", "multiply", NULL, cnn_plain_op, no_params, "x·y, element by element, with broadcasting."),
+    .min_inputs = 2, .max_inputs = 2, .per_sample = true, .self_parallel = true, .needs = 1u << 0 | 1u << 1,
+    .infer = infer_plain, .forward = multiply_forward, .backward = multiply_backward};
 
-const cnn_op cnn_op_divide = {.class = {.kind = "op",
-                                        .name = "divide",
-                                        .size = sizeof(cnn_plain_op),
-                                        .params = no_params,
-                                        .help = "x / y, element by element, with broadcasting."},
-                              .min_inputs = 2,
-                              .max_inputs = 2,
-                              .per_sample = true,
-                              .self_parallel = true,
-                              .needs = 1u << 1 | CNN_NEEDS_OUTPUT,
-                              .infer = infer_plain,
-                              .forward = divide_forward,
-                              .backward = divide_backward};
+const cnn_op cnn_op_divide = {
+    .class = CNN_CLASS("op", "divide", NULL, cnn_plain_op, no_params, "x / y, element by element, with broadcasting."),
+    .min_inputs = 2, .max_inputs = 2, .per_sample = true, .self_parallel = true,
+    .needs = 1u << 1 | CNN_NEEDS_OUTPUT,
+    .infer = infer_plain, .forward = divide_forward, .backward = divide_backward};
 
 const cnn_op cnn_op_maximum = {
-    .class = {.kind = "op",
-              .name = "maximum",
-              .size = sizeof(cnn_plain_op),
-              .params = no_params,
-              .help = "The larger of x and y, element by element, with broadcasting."},
-    .min_inputs = 2,
-    .max_inputs = 2,
-    .per_sample = true,
-    .self_parallel = true,
-    .needs = 1u << 0 | 1u << 1,
-    .infer = infer_masked,
-    .forward = maximum_forward,
-    .backward = maximum_backward};
+    .class = CNN_CLASS("op", "maximum", NULL, cnn_plain_op, no_params, "The larger of x and y, element by element, with broadcasting."),
+    .min_inputs = 2, .max_inputs = 2, .per_sample = true, .self_parallel = true, .needs = 1u << 0 | 1u << 1,
+    .infer = infer_masked, .forward = maximum_forward, .backward = maximum_backward};
 
 const cnn_op cnn_op_minimum = {
-    .class = {.kind = "op",
-              .name = "minimum",
-              .size = sizeof(cnn_plain_op),
-              .params = no_params,
-              .help = "The smaller of x and y, element by element, with broadcasting."},
-    .min_inputs = 2,
-    .max_inputs = 2,
-    .per_sample = true,
-    .self_parallel = true,
-    .needs = 1u << 0 | 1u << 1,
-    .infer = infer_masked,
-    .forward = minimum_forward,
-    .backward = minimum_backward};
+    .class = CNN_CLASS("op", "minimum", NULL, cnn_plain_op, no_params, "The smaller of x and y, element by element, with broadcasting."),
+    .min_inputs = 2, .max_inputs = 2, .per_sample = true, .self_parallel = true, .needs = 1u << 0 | 1u << 1,
+    .infer = infer_masked, .forward = minimum_forward, .backward = minimum_backward};
 
-const cnn_op cnn_op_pow = {.class = {.kind = "op",
-                                     .name = "pow",
-                                     .aliases = "power",
-                                     .size = sizeof(cnn_plain_op),
-                                     .params = no_params,
-                                     .help = "x to the power of y, element by element, with broadcasting."},
-                           .min_inputs = 2,
-                           .max_inputs = 2,
-                           .per_sample = true,
-                           .self_parallel = true,
-                           .needs = 1u << 0 | 1u << 1 | CNN_NEEDS_OUTPUT,
-                           .infer = infer_pow,
-                           .forward = pow_forward,
-                           .backward = pow_backward};
+const cnn_op cnn_op_pow = {
+    .class = CNN_CLASS("op", "pow", "power", cnn_plain_op, no_params, "x to the power of y, element by element, with broadcasting."),
+    .min_inputs = 2, .max_inputs = 2, .per_sample = true, .self_parallel = true,
+    .needs = 1u << 0 | 1u << 1 | CNN_NEEDS_OUTPUT,
+    .infer = infer_pow, .forward = pow_forward, .backward = pow_backward};
+/* clang-format on */
 
-/* ---- average ---------------------------------------------------------------------------------------------
- */
+/* ---- average ------------------------------------------------------------------------------------------- */
 
 static cnn_status average_infer(const void *attributes, const cnn_tensor *const *inputs, int n_inputs,
                                 cnn_op_info *info) {
@@ -395,15 +330,9 @@ static cnn_status average_backward(const cnn_op_call *call) {
     return CNN_OK;
 }
 
-const cnn_op cnn_op_average = {.class = {.kind = "op",
-                                         .name = "average",
-                                         .size = sizeof(cnn_plain_op),
-                                         .params = no_params,
-                                         .help = "The mean of inputs of one shape, element by element."},
-                               .min_inputs = 1,
-                               .max_inputs = 64,
-                               .per_sample = true,
-                               .self_parallel = true,
-                               .infer = average_infer,
-                               .forward = average_forward,
-                               .backward = average_backward};
+/* clang-format off */
+const cnn_op cnn_op_average = {
+    .class = CNN_CLASS("op", "average", NULL, cnn_plain_op, no_params, "The mean of inputs of one shape, element by element."),
+    .min_inputs = 1, .max_inputs = 64, .per_sample = true, .self_parallel = true,
+    .infer = average_infer, .forward = average_forward, .backward = average_backward};
+/* clang-format on */

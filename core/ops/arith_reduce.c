@@ -6,8 +6,7 @@
 
 #include <string.h>
 
-/* ---- sum and mean ----------------------------------------------------------------------------------------
- */
+/* ---- sum and mean -------------------------------------------------------------------------------------- */
 
 static cnn_status axes_of(unsigned *axes, const cnn_reduction *a, int rank) {
     *axes = 0;
@@ -88,36 +87,23 @@ static cnn_status mean_backward(const cnn_op_call *call) {
     return spread(call, true);
 }
 
-static const cnn_param reduction_params[] = {{.name = "axis",
-                                              .type = CNN_PARAM_SHAPE,
-                                              .offset = offsetof(cnn_reduction, axis),
-                                              .fallback = "null",
-                                              .help = "the axis, or a list of axes, from 0; null: all"},
-                                             {.name = "keepdims",
-                                              .type = CNN_PARAM_BOOL,
-                                              .offset = offsetof(cnn_reduction, keepdims),
-                                              .fallback = "false",
-                                              .help = "keep those axes, with size 1"},
-                                             {0}};
+static const cnn_param reduction_params[] = {
+    CNN_PARAM(SHAPE, cnn_reduction, axis, "null", .help = "the axis, or a list of axes, from 0; null: all"),
+    CNN_PARAM(BOOL, cnn_reduction, keepdims, "false", .help = "keep those axes, with size 1"),
+    {0}};
 
-const cnn_op cnn_op_sum = {.class = {.kind = "op",
-                                     .name = "sum",
-                                     .size = sizeof(cnn_reduction),
-                                     .params = reduction_params,
-                                     .help = "The sum over some axes or all."},
-                           .min_inputs = 1,
-                           .max_inputs = 1,
-                           .per_sample = true,
-                           .self_parallel = true,
-                           .infer = reduction_infer,
-                           .forward = sum_forward,
-                           .backward = sum_backward};
+const cnn_op cnn_op_sum = {
+    .class = CNN_CLASS("op", "sum", NULL, cnn_reduction, reduction_params, "The sum over some axes or all."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .per_sample = true,
+    .self_parallel = true,
+    .infer = reduction_infer,
+    .forward = sum_forward,
+    .backward = sum_backward};
 
-const cnn_op cnn_op_mean = {.class = {.kind = "op",
-                                      .name = "mean",
-                                      .size = sizeof(cnn_reduction),
-                                      .params = reduction_params,
-                                      .help = "The mean over some axes or all."},
+const cnn_op cnn_op_mean = {.class = CNN_CLASS("op", "mean", NULL, cnn_reduction, reduction_params,
+                                               "The mean over some axes or all."),
                             .min_inputs = 1,
                             .max_inputs = 1,
                             .per_sample = true,
@@ -126,8 +112,7 @@ const cnn_op cnn_op_mean = {.class = {.kind = "op",
                             .forward = mean_forward,
                             .backward = mean_backward};
 
-/* ---- matmul ----------------------------------------------------------------------------------------------
- */
+/* ---- matmul -------------------------------------------------------------------------------------------- */
 
 static cnn_status matmul_infer(const void *attributes, const cnn_tensor *const *inputs, int n_inputs,
                                cnn_op_info *info) {
@@ -164,11 +149,8 @@ static cnn_status matmul_backward(const cnn_op_call *call) {
 
 static const cnn_param no_params[] = {{0}};
 
-const cnn_op cnn_op_matmul = {.class = {.kind = "op",
-                                        .name = "matmul",
-                                        .size = sizeof(cnn_plain_op),
-                                        .params = no_params,
-                                        .help = "The product of matrices [M,K] and [K,N]: [M,N]."},
+const cnn_op cnn_op_matmul = {.class = CNN_CLASS("op", "matmul", NULL, cnn_plain_op, no_params,
+                                                 "The product of matrices [M,K] and [K,N]: [M,N]."),
                               .min_inputs = 2,
                               .max_inputs = 2,
                               .self_parallel = true,

@@ -9,18 +9,15 @@
 #include <string.h>
 
 static const cnn_param params[] = {
-    {.name = "strides", .type = CNN_PARAM_PAIR, .offset = offsetof(cnn_conv2d, strides), .fallback = "1", .low = 1,
-     .help = "step of the window (rows, columns)"},
-    {.name = "padding", .type = CNN_PARAM_CHOICE, .offset = offsetof(cnn_conv2d, padding), .fallback = "\"valid\"",
-     .choices = "valid same", .help = "'valid': no padding; 'same': zeros, so that output = ceil(input / stride)"},
-    {.name = "dilation_rate", .type = CNN_PARAM_PAIR, .offset = offsetof(cnn_conv2d, dilation_rate),
-     .fallback = "1", .low = 1, .help = "spacing of the window's cells"},
-    {.name = "groups", .type = CNN_PARAM_INT, .offset = offsetof(cnn_conv2d, groups), .fallback = "1", .low = 1,
-     .help = "channels are split into this many groups, convolved apart"},
-    {.name = "relu", .type = CNN_PARAM_BOOL, .offset = offsetof(cnn_conv2d, relu), .fallback = "false",
-     .help = "apply relu to the result in the same pass"},
-    {.name = "pool", .type = CNN_PARAM_PAIR, .offset = offsetof(cnn_conv2d, pool), .fallback = "1", .low = 1, .high = 15,
-     .help = "then max pooling with windows of this size, without overlap, in the same pass"},
+    CNN_PARAM(PAIR, cnn_conv2d, strides, "1", .low = 1, .help = "step of the window (rows, columns)"),
+    CNN_PARAM(CHOICE, cnn_conv2d, padding, "\"valid\"", .choices = "valid same",
+              .help = "'valid': no padding; 'same': zeros, so that output = ceil(input / stride)"),
+    CNN_PARAM(PAIR, cnn_conv2d, dilation_rate, "1", .low = 1, .help = "spacing of the window's cells"),
+    CNN_PARAM(INT, cnn_conv2d, groups, "1", .low = 1,
+              .help = "channels are split into this many groups, convolved apart"),
+    CNN_PARAM(BOOL, cnn_conv2d, relu, "false", .help = "apply relu to the result in the same pass"),
+    CNN_PARAM(PAIR, cnn_conv2d, pool, "1", .low = 1, .high = 15,
+              .help = "then max pooling with windows of this size, without overlap, in the same pass"),
     {0}};
 
 int64_t cnn_window_output(int64_t in, int window, int stride, int padding, int *before) {
@@ -33,10 +30,17 @@ int64_t cnn_window_output(int64_t in, int window, int stride, int padding, int *
 }
 
 static cnn_conv geometry(const cnn_conv2d *a, const cnn_tensor *x, const cnn_tensor *w) {
-    cnn_conv c = {.in_h = (int)x->shape[1], .in_w = (int)x->shape[2], .in_c = (int)x->shape[3],
-                  .out_c = (int)w->shape[3], .kernel_h = (int)w->shape[0], .kernel_w = (int)w->shape[1],
-                  .stride_h = a->strides[0], .stride_w = a->strides[1],
-                  .dilation_h = a->dilation_rate[0], .dilation_w = a->dilation_rate[1], .groups = a->groups};
+    cnn_conv c = {.in_h = (int)x->shape[1],
+                  .in_w = (int)x->shape[2],
+                  .in_c = (int)x->shape[3],
+                  .out_c = (int)w->shape[3],
+                  .kernel_h = (int)w->shape[0],
+                  .kernel_w = (int)w->shape[1],
+                  .stride_h = a->strides[0],
+                  .stride_w = a->strides[1],
+                  .dilation_h = a->dilation_rate[0],
+                  .dilation_w = a->dilation_rate[1],
+                  .groups = a->groups};
     int window_h = (c.kernel_h - 1) * c.dilation_h + 1, window_w = (c.kernel_w - 1) * c.dilation_w + 1;
     c.out_h = (int)cnn_window_output(c.in_h, window_h, c.stride_h, a->padding, &c.pad_top);
     c.out_w = (int)cnn_window_output(c.in_w, window_w, c.stride_w, a->padding, &c.pad_left);
@@ -49,8 +53,10 @@ static bool pooled(const cnn_conv2d *a) {
 
 static cnn_conv_epilogue epilogue(const cnn_op_call *call) {
     const cnn_conv2d *a = call->attributes;
-    return (cnn_conv_epilogue){.bias = call->n_inputs > 2 ? cnn_f32(call->inputs[2]) : NULL, .relu = a->relu,
-                               .pool_h = a->pool[0], .pool_w = a->pool[1]};
+    return (cnn_conv_epilogue){.bias = call->n_inputs > 2 ? cnn_f32(call->inputs[2]) : NULL,
+                               .relu = a->relu,
+                               .pool_h = a->pool[0],
+                               .pool_w = a->pool[1]};
 }
 
 /* Floats of the whole pre-pool gradient of one sample, which backward rebuilds when pooling or relu are fused. */
@@ -58,20 +64,24 @@ static size_t dense_gradient(const cnn_conv *c) {
     return CNN_ROUND_UP((size_t)c->out_h * (size_t)c->out_w * (size_t)c->out_c, CNN_ALIGN / sizeof(float));
 }
 
-static cnn_status check_shapes(const cnn_conv2d *a, const cnn_tensor *x, const cnn_tensor *w, const cnn_tensor *b) {
+static cnn_status check_shapes(const cnn_conv2d *a, const cnn_tensor *x, const cnn_tensor *w,
+                               const cnn_tensor *b) {
     char shape[CNN_SHAPE_TEXT], other[CNN_SHAPE_TEXT];
     if (x->rank != 4)
         return cnn_fail(CNN_ERROR_SHAPE, "conv2d: expected an input [N,H,W,C], got shape %s",
                         cnn_shape_text(shape, sizeof shape, x->rank, x->shape));
     if (w->rank != 4)
-        return cnn_fail(CNN_ERROR_SHAPE, "conv2d: expected weights [height,width,channels,filters], got shape %s",
+        return cnn_fail(CNN_ERROR_SHAPE,
+                        "conv2d: expected weights [height,width,channels,filters], got shape %s",
                         cnn_shape_text(shape, sizeof shape, w->rank, w->shape));
     if (w->size == 0) return cnn_fail(CNN_ERROR_SHAPE, "conv2d: the weights are empty");
     if (x->shape[3] % a->groups || w->shape[3] % a->groups)
-        return cnn_fail(CNN_ERROR_SHAPE, "conv2d: groups = %d must divide the %d input channels and the %d filters",
-                        a->groups, (int)x->shape[3], (int)w->shape[3]);
+        return cnn_fail(CNN_ERROR_SHAPE,
+                        "conv2d: groups = %d must divide the %d input channels and the %d filters", a->groups,
+                        (int)x->shape[3], (int)w->shape[3]);
     if (w->shape[2] * a->groups != x->shape[3])
-        return cnn_fail(CNN_ERROR_SHAPE, "conv2d: weights %s with groups = %d do not fit an input of shape %s",
+        return cnn_fail(CNN_ERROR_SHAPE,
+                        "conv2d: weights %s with groups = %d do not fit an input of shape %s",
                         cnn_shape_text(other, sizeof other, 4, w->shape), a->groups,
                         cnn_shape_text(shape, sizeof shape, 4, x->shape));
     if (b && (b->rank != 1 || b->shape[0] != w->shape[3]))
@@ -80,7 +90,8 @@ static cnn_status check_shapes(const cnn_conv2d *a, const cnn_tensor *x, const c
     return CNN_OK;
 }
 
-static cnn_status infer(const void *attributes, const cnn_tensor *const *inputs, int n_inputs, cnn_op_info *info) {
+static cnn_status infer(const void *attributes, const cnn_tensor *const *inputs, int n_inputs,
+                        cnn_op_info *info) {
     const cnn_conv2d *a = attributes;
     const cnn_tensor *x = inputs[0], *w = inputs[1];
     CNN_TRY(check_shapes(a, x, w, n_inputs > 2 ? inputs[2] : NULL));
@@ -133,8 +144,8 @@ static const float *sums_gradient(const cnn_op_call *call, const cnn_conv *c, in
     size_t cells = (size_t)(call->output->shape[1] * call->output->shape[2] * call->output->shape[3]);
     const float *dy = cnn_f32(call->grad_output) + (size_t)n * cells;
     if (pooled(a)) {
-        cnn_kernel()->conv_unpool(c, 1, a->pool[0], a->pool[1], dy, (const uint8_t *)call->saved + (size_t)n * cells,
-                                  dense);
+        cnn_kernel()->conv_unpool(c, 1, a->pool[0], a->pool[1], dy,
+                                  (const uint8_t *)call->saved + (size_t)n * cells, dense);
         return dense;
     }
     if (!a->relu) return dy;
@@ -157,17 +168,23 @@ static cnn_status backward(const cnn_op_call *call) {
             k->conv_grad_weights(&c, 1, cnn_f32(x) + (size_t)n * in_cells, dy, dw ? cnn_f32(dw) : NULL,
                                  db ? cnn_f32(db) : NULL, scratch);
         if (dx)
-            k->conv_grad_input(&c, 1, dy, packed_gradient(k, &c, call->prepared), cnn_f32(dx) + (size_t)n * in_cells,
-                               scratch);
+            k->conv_grad_input(&c, 1, dy, packed_gradient(k, &c, call->prepared),
+                               cnn_f32(dx) + (size_t)n * in_cells, scratch);
     }
     return CNN_OK;
 }
 
 const cnn_op cnn_op_conv2d = {
-    .class = {.kind = "op", .name = "conv2d", .size = sizeof(cnn_conv2d), .params = params,
-              .help = "2-D convolution of x [N,H,W,C] with weights [height,width,C/groups,filters], plus bias [filters] "
-                      "if given: [N,H',W',filters]."},
-    .min_inputs = 2, .max_inputs = 3, .per_sample = true, .shared = 1u << 1 | 1u << 2,
+    .class = CNN_CLASS("op", "conv2d", NULL, cnn_conv2d, params,
+                       "2-D convolution of x [N,H,W,C] with weights [height,width,C/groups,filters], plus "
+                       "bias [filters] if given: [N,H',W',filters]."),
+    .min_inputs = 2,
+    .max_inputs = 3,
+    .per_sample = true,
+    .shared = 1u << 1 | 1u << 2,
     /* The output tells relu's sign; with pooling the saved index does. */
     .needs = 1u << 0 | CNN_NEEDS_OUTPUT,
-    .infer = infer, .prepare = prepare, .forward = forward, .backward = backward};
+    .infer = infer,
+    .prepare = prepare,
+    .forward = forward,
+    .backward = backward};

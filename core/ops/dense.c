@@ -33,8 +33,7 @@ static void add_rows(const float *dy, int64_t rows, int64_t columns, float *db) 
     if (columns > 0) cnn_parallel_ranges(columns, little ? columns : 32, sum_columns, &s);
 }
 
-/* ---- dense -----------------------------------------------------------------------------------------------
- */
+/* ---- dense --------------------------------------------------------------------------------------------- */
 
 /* Rows of gradients before relu that backward rebuilds at a time: about a megabyte. */
 static int64_t block_rows(int64_t outputs) {
@@ -117,31 +116,23 @@ static cnn_status backward(const cnn_op_call *call) {
     return CNN_OK;
 }
 
-static const cnn_param params[] = {{.name = "relu",
-                                    .type = CNN_PARAM_BOOL,
-                                    .offset = offsetof(cnn_dense, relu),
-                                    .fallback = "false",
-                                    .help = "apply relu to the result in the same pass"},
-                                   {0}};
+static const cnn_param params[] = {
+    CNN_PARAM(BOOL, cnn_dense, relu, "false", .help = "apply relu to the result in the same pass"), {0}};
 
-const cnn_op cnn_op_dense = {
-    .class = {.kind = "op",
-              .name = "dense",
-              .size = sizeof(cnn_dense),
-              .params = params,
-              .help = "x [N,…,K] times weights [K,M], plus bias [M] if given: [N,…,M]."},
-    .min_inputs = 2,
-    .max_inputs = 3,
-    .per_sample = true,
-    .self_parallel = true,
-    .shared = 1u << 1 | 1u << 2,
-    .needs = 1u << 0 | 1u << 1 | CNN_NEEDS_OUTPUT,
-    .infer = infer,
-    .forward = forward,
-    .backward = backward};
+const cnn_op cnn_op_dense = {.class =
+                                 CNN_CLASS("op", "dense", NULL, cnn_dense, params,
+                                           "x [N,…,K] times weights [K,M], plus bias [M] if given: [N,…,M]."),
+                             .min_inputs = 2,
+                             .max_inputs = 3,
+                             .per_sample = true,
+                             .self_parallel = true,
+                             .shared = 1u << 1 | 1u << 2,
+                             .needs = 1u << 0 | 1u << 1 | CNN_NEEDS_OUTPUT,
+                             .infer = infer,
+                             .forward = forward,
+                             .backward = backward};
 
-/* ---- bias_add --------------------------------------------------------------------------------------------
- */
+/* ---- bias_add ------------------------------------------------------------------------------------------ */
 
 static cnn_status bias_infer(const void *attributes, const cnn_tensor *const *inputs, int n_inputs,
                              cnn_op_info *info) {
@@ -177,15 +168,12 @@ static cnn_status bias_backward(const cnn_op_call *call) {
 
 static const cnn_param no_params[] = {{0}};
 
-const cnn_op cnn_op_bias_add = {.class = {.kind = "op",
-                                          .name = "bias_add",
-                                          .size = sizeof(cnn_plain_op),
-                                          .params = no_params,
-                                          .help = "x [N,…,C] plus bias [C]."},
-                                .min_inputs = 2,
-                                .max_inputs = 2,
-                                .per_sample = true,
-                                .shared = 1u << 1,
-                                .infer = bias_infer,
-                                .forward = bias_forward,
-                                .backward = bias_backward};
+const cnn_op cnn_op_bias_add = {
+    .class = CNN_CLASS("op", "bias_add", NULL, cnn_plain_op, no_params, "x [N,…,C] plus bias [C]."),
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .per_sample = true,
+    .shared = 1u << 1,
+    .infer = bias_infer,
+    .forward = bias_forward,
+    .backward = bias_backward};

@@ -53,29 +53,19 @@ static cnn_status backward(const cnn_op_call *call) {
     return CNN_OK;
 }
 
-static const cnn_param params[] = {{.name = "rate",
-                                    .type = CNN_PARAM_FLOAT,
-                                    .offset = offsetof(cnn_dropout, rate),
-                                    .low = 0,
-                                    .high = 1,
-                                    .help = "the share of elements set to 0"},
-                                   {.name = "seed",
-                                    .type = CNN_PARAM_INT,
-                                    .offset = offsetof(cnn_dropout, seed),
-                                    .fallback = "0",
-                                    .help = "with the step, chooses the elements"},
-                                   {0}};
+static const cnn_param params[] = {
+    CNN_PARAM(FLOAT, cnn_dropout, rate, NULL, .low = 0, .high = 1, .help = "the share of elements set to 0"),
+    CNN_PARAM(INT, cnn_dropout, seed, "0", .help = "with the step, chooses the elements"),
+    {0}};
 
-const cnn_op cnn_op_dropout = {.class = {.kind = "op",
-                                         .name = "dropout",
-                                         .size = sizeof(cnn_dropout),
-                                         .params = params,
-                                         .help = "In training, sets elements to 0 at random and divides the "
-                                                 "others by 1 - rate; else x as it is."},
-                               .min_inputs = 1,
-                               .max_inputs = 1,
-                               .per_sample = true,
-                               .random = true,
-                               .infer = infer,
-                               .forward = forward,
-                               .backward = backward};
+const cnn_op cnn_op_dropout = {
+    .class = CNN_CLASS(
+        "op", "dropout", NULL, cnn_dropout, params,
+        "In training, sets elements to 0 at random and divides the others by 1 - rate; else x as it is."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .per_sample = true,
+    .random = true,
+    .infer = infer,
+    .forward = forward,
+    .backward = backward};

@@ -143,14 +143,21 @@ cnn_status cnn_op_forward(const cnn_op *op, const void *attributes, const cnn_op
                           const cnn_tensor *const *inputs, int n_inputs, cnn_tensor *output, void *saved,
                           bool training, uint64_t step) {
     if (n_inputs > MAX_INPUTS)
-        return cnn_fail(CNN_ERROR_ARGUMENT, "%s: at most %d inputs, got %d", op->class.name, MAX_INPUTS, n_inputs);
+        return cnn_fail(CNN_ERROR_ARGUMENT, "%s: at most %d inputs, got %d", op->class.name, MAX_INPUTS,
+                        n_inputs);
     if (op->alias) {
         memcpy(output->data, inputs[0]->data, cnn_tensor_bytes(output));
         return CNN_OK;
     }
-    run r = {.op = op, .info = info,
-             .call = {.attributes = attributes, .n_inputs = n_inputs, .inputs = inputs, .output = output,
-                      .saved = saved, .training = training, .step = step}};
+    run r = {.op = op,
+             .info = info,
+             .call = {.attributes = attributes,
+                      .n_inputs = n_inputs,
+                      .inputs = inputs,
+                      .output = output,
+                      .saved = saved,
+                      .training = training,
+                      .step = step}};
     return run_op(&r);
 }
 
@@ -163,9 +170,18 @@ cnn_status cnn_op_backward(const cnn_op *op, const void *attributes, const cnn_o
         if (grad_inputs[0]) memcpy(grad_inputs[0]->data, grad_output->data, cnn_tensor_bytes(grad_output));
         return CNN_OK;
     }
-    run r = {.op = op, .info = info, .backward = true,
-             .call = {.attributes = attributes, .n_inputs = n_inputs, .inputs = inputs, .output = output,
-                      .saved = saved, .training = training, .step = step, .backward_follows = true,
-                      .grad_output = grad_output, .grad_inputs = grad_inputs}};
+    run r = {.op = op,
+             .info = info,
+             .backward = true,
+             .call = {.attributes = attributes,
+                      .n_inputs = n_inputs,
+                      .inputs = inputs,
+                      .output = output,
+                      .saved = saved,
+                      .training = training,
+                      .step = step,
+                      .backward_follows = true,
+                      .grad_output = grad_output,
+                      .grad_inputs = grad_inputs}};
     return run_op(&r);
 }

@@ -71,8 +71,7 @@ static cnn_status one_loss_a_sample(const void *attributes, const cnn_tensor *p,
     return CNN_OK;
 }
 
-/* ---- crossentropy over classes ---------------------------------------------------------------------------
- */
+/* ---- crossentropy over classes ------------------------------------------------------------------------- */
 
 static bool is_sparse(const cnn_op_call *call) {
     return ((const cnn_object *)call->attributes)->class == &cnn_op_sparse_categorical_crossentropy.class;
@@ -136,7 +135,7 @@ static cnn_status crossentropy_forward(const cnn_op_call *call) {
     for (int64_t n = 0; n < p->shape[0]; n++) {
         double sum = 0;
         for (int64_t r = n * rows; r < (n + 1) * rows; r++) {
-            const float *target;
+            const float *target = NULL;
             CNN_TRY(target_row(&target, call, r, n, buffer));
             float *keep = softmax ? softmax + r * classes : buffer + CNN_ROUND_UP(classes, CNN_ALIGN);
             sum += k->crossentropy(a->from_logits, x + r * classes, target, keep, classes);
@@ -155,7 +154,7 @@ static cnn_status crossentropy_backward(const cnn_op_call *call) {
     float *dx = cnn_f32(call->grad_inputs[0]);
     for (int64_t n = 0; n < p->shape[0]; n++)
         for (int64_t r = n * rows; r < (n + 1) * rows; r++) {
-            const float *target;
+            const float *target = NULL;
             CNN_TRY(target_row(&target, call, r, n, call->scratch));
             cnn_kernel()->crossentropy_grad(a->from_logits, x + r * classes, target, dy[n] / (float)rows,
                                             dx + r * classes, classes);
@@ -163,8 +162,7 @@ static cnn_status crossentropy_backward(const cnn_op_call *call) {
     return CNN_OK;
 }
 
-/* ---- losses element by element ---------------------------------------------------------------------------
- */
+/* ---- losses element by element ------------------------------------------------------------------------- */
 
 static cnn_status pointwise_infer(const void *attributes, const cnn_tensor *const *inputs, int n_inputs,
                                   cnn_op_info *info) {
@@ -244,105 +242,48 @@ bool cnn_loss_takes_logits_of(const cnn_op *op, const cnn_loss *loss, const cnn_
     return axis == -1 || axis == info->rank - 1;
 }
 
-/* ---- the ops ---------------------------------------------------------------------------------------------
- */
+/* ---- the ops ------------------------------------------------------------------------------------------- */
 
 static const cnn_param categorical_params[] = {
-    {.name = "from_logits",
-     .type = CNN_PARAM_BOOL,
-     .offset = offsetof(cnn_loss, from_logits),
-     .fallback = "false",
-     .help = "y_pred is before softmax"},
-    {.name = "label_smoothing",
-     .type = CNN_PARAM_FLOAT,
-     .offset = offsetof(cnn_loss, label_smoothing),
-     .fallback = "0",
-     .high = 1,
-     .help = "the share of each target that is spread evenly over the classes"},
-    {.name = "axis",
-     .type = CNN_PARAM_INT,
-     .offset = offsetof(cnn_loss, axis),
-     .fallback = "-1",
-     .help = "the axis of the classes: the last"},
-    {.name = "reduction",
-     .type = CNN_PARAM_CHOICE,
-     .offset = offsetof(cnn_loss, reduction),
-     .fallback = "\"sum_over_batch_size\"",
-     .choices = REDUCTIONS,
-     .help = "the mean over samples"},
+    CNN_PARAM(BOOL, cnn_loss, from_logits, "false", .help = "y_pred is before softmax"),
+    CNN_PARAM(FLOAT, cnn_loss, label_smoothing, "0", .high = 1,
+              .help = "the share of each target that is spread evenly over the classes"),
+    CNN_PARAM(INT, cnn_loss, axis, "-1", .help = "the axis of the classes: the last"),
+    CNN_PARAM(CHOICE, cnn_loss, reduction, "\"sum_over_batch_size\"", .choices = REDUCTIONS,
+              .help = "the mean over samples"),
     {0}};
 
-static const cnn_param sparse_params[] = {{.name = "from_logits",
-                                           .type = CNN_PARAM_BOOL,
-                                           .offset = offsetof(cnn_loss, from_logits),
-                                           .fallback = "false",
-                                           .help = "y_pred is before softmax"},
-                                          {.name = "axis",
-                                           .type = CNN_PARAM_INT,
-                                           .offset = offsetof(cnn_loss, axis),
-                                           .fallback = "-1",
-                                           .derived = true,
-                                           .help = "the axis of the classes: the last"},
-                                          {.name = "reduction",
-                                           .type = CNN_PARAM_CHOICE,
-                                           .offset = offsetof(cnn_loss, reduction),
-                                           .fallback = "\"sum_over_batch_size\"",
-                                           .choices = REDUCTIONS,
-                                           .help = "the mean over samples"},
-                                          {0}};
+static const cnn_param sparse_params[] = {
+    CNN_PARAM(BOOL, cnn_loss, from_logits, "false", .help = "y_pred is before softmax"),
+    CNN_PARAM(INT, cnn_loss, axis, "-1", .derived = true, .help = "the axis of the classes: the last"),
+    CNN_PARAM(CHOICE, cnn_loss, reduction, "\"sum_over_batch_size\"", .choices = REDUCTIONS,
+              .help = "the mean over samples"),
+    {0}};
 
-static const cnn_param binary_params[] = {{.name = "from_logits",
-                                           .type = CNN_PARAM_BOOL,
-                                           .offset = offsetof(cnn_loss, from_logits),
-                                           .fallback = "false",
-                                           .help = "y_pred is before sigmoid"},
-                                          {.name = "label_smoothing",
-                                           .type = CNN_PARAM_FLOAT,
-                                           .offset = offsetof(cnn_loss, label_smoothing),
-                                           .fallback = "0",
-                                           .high = 1,
-                                           .help = "moves targets this far towards a half"},
-                                          {.name = "axis",
-                                           .type = CNN_PARAM_INT,
-                                           .offset = offsetof(cnn_loss, axis),
-                                           .fallback = "-1",
-                                           .help = "the axis of the mean: the last"},
-                                          {.name = "reduction",
-                                           .type = CNN_PARAM_CHOICE,
-                                           .offset = offsetof(cnn_loss, reduction),
-                                           .fallback = "\"sum_over_batch_size\"",
-                                           .choices = REDUCTIONS,
-                                           .help = "the mean over samples"},
-                                          {0}};
+static const cnn_param binary_params[] = {
+    CNN_PARAM(BOOL, cnn_loss, from_logits, "false", .help = "y_pred is before sigmoid"),
+    CNN_PARAM(FLOAT, cnn_loss, label_smoothing, "0", .high = 1,
+              .help = "moves targets this far towards a half"),
+    CNN_PARAM(INT, cnn_loss, axis, "-1", .help = "the axis of the mean: the last"),
+    CNN_PARAM(CHOICE, cnn_loss, reduction, "\"sum_over_batch_size\"", .choices = REDUCTIONS,
+              .help = "the mean over samples"),
+    {0}};
 
-static const cnn_param error_params[] = {{.name = "reduction",
-                                          .type = CNN_PARAM_CHOICE,
-                                          .offset = offsetof(cnn_loss, reduction),
-                                          .fallback = "\"sum_over_batch_size\"",
-                                          .choices = REDUCTIONS,
-                                          .help = "the mean over samples"},
+static const cnn_param error_params[] = {CNN_PARAM(CHOICE, cnn_loss, reduction, "\"sum_over_batch_size\"",
+                                                   .choices = REDUCTIONS, .help = "the mean over samples"),
                                          {0}};
 
-static const cnn_param huber_params[] = {{.name = "delta",
-                                          .type = CNN_PARAM_FLOAT,
-                                          .offset = offsetof(cnn_loss, delta),
-                                          .fallback = "1",
-                                          .help = "the error at which the loss turns from squared to linear"},
-                                         {.name = "reduction",
-                                          .type = CNN_PARAM_CHOICE,
-                                          .offset = offsetof(cnn_loss, reduction),
-                                          .fallback = "\"sum_over_batch_size\"",
-                                          .choices = REDUCTIONS,
-                                          .help = "the mean over samples"},
-                                         {0}};
+static const cnn_param huber_params[] = {
+    CNN_PARAM(FLOAT, cnn_loss, delta, "1",
+              .help = "the error at which the loss turns from squared to linear"),
+    CNN_PARAM(CHOICE, cnn_loss, reduction, "\"sum_over_batch_size\"", .choices = REDUCTIONS,
+              .help = "the mean over samples"),
+    {0}};
 
 const cnn_op cnn_op_categorical_crossentropy = {
-    .class = {.kind = "loss",
-              .name = "CategoricalCrossentropy",
-              .size = sizeof(cnn_loss),
-              .params = categorical_params,
-              .help =
-                  "-Σ y_true·log y_pred over the last axis: one-hot labels and predictions [N,…,classes]."},
+    .class =
+        CNN_CLASS("loss", "CategoricalCrossentropy", NULL, cnn_loss, categorical_params,
+                  "-Σ y_true·log y_pred over the last axis: one-hot labels and predictions [N,…,classes]."),
     .min_inputs = 2,
     .max_inputs = 2,
     .per_sample = true,
@@ -353,12 +294,9 @@ const cnn_op cnn_op_categorical_crossentropy = {
     .backward = crossentropy_backward};
 
 const cnn_op cnn_op_sparse_categorical_crossentropy = {
-    .class = {.kind = "loss",
-              .name = "SparseCategoricalCrossentropy",
-              .size = sizeof(cnn_loss),
-              .params = sparse_params,
-              .help =
-                  "-log y_pred[label]: labels [N,…], whole numbers from 0, and predictions [N,…,classes]."},
+    .class =
+        CNN_CLASS("loss", "SparseCategoricalCrossentropy", NULL, cnn_loss, sparse_params,
+                  "-log y_pred[label]: labels [N,…], whole numbers from 0, and predictions [N,…,classes]."),
     .min_inputs = 2,
     .max_inputs = 2,
     .per_sample = true,
@@ -369,14 +307,9 @@ const cnn_op cnn_op_sparse_categorical_crossentropy = {
     .backward = crossentropy_backward};
 
 const cnn_op cnn_op_binary_crossentropy = {
-    .class =
-        {.kind = "loss",
-         .name = "BinaryCrossentropy",
-         .aliases = "bce",
-         .size = sizeof(cnn_loss),
-         .params = binary_params,
-         .help =
-             "The mean of -t·log p - (1 - t)·log(1 - p): labels t in [0, 1] of the shape of predictions p."},
+    .class = CNN_CLASS(
+        "loss", "BinaryCrossentropy", "bce", cnn_loss, binary_params,
+        "The mean of -t·log p - (1 - t)·log(1 - p): labels t in [0, 1] of the shape of predictions p."),
     .min_inputs = 2,
     .max_inputs = 2,
     .per_sample = true,
@@ -386,12 +319,8 @@ const cnn_op cnn_op_binary_crossentropy = {
     .forward = pointwise_forward,
     .backward = pointwise_backward};
 
-const cnn_op cnn_op_mean_squared_error = {.class = {.kind = "loss",
-                                                    .name = "MeanSquaredError",
-                                                    .aliases = "mse",
-                                                    .size = sizeof(cnn_loss),
-                                                    .params = error_params,
-                                                    .help = "The mean of (y_pred - y_true)²."},
+const cnn_op cnn_op_mean_squared_error = {.class = CNN_CLASS("loss", "MeanSquaredError", "mse", cnn_loss,
+                                                             error_params, "The mean of (y_pred - y_true)²."),
                                           .min_inputs = 2,
                                           .max_inputs = 2,
                                           .per_sample = true,
@@ -401,12 +330,8 @@ const cnn_op cnn_op_mean_squared_error = {.class = {.kind = "loss",
                                           .forward = pointwise_forward,
                                           .backward = pointwise_backward};
 
-const cnn_op cnn_op_mean_absolute_error = {.class = {.kind = "loss",
-                                                     .name = "MeanAbsoluteError",
-                                                     .aliases = "mae",
-                                                     .size = sizeof(cnn_loss),
-                                                     .params = error_params,
-                                                     .help = "The mean of |y_pred - y_true|."},
+const cnn_op cnn_op_mean_absolute_error = {.class = CNN_CLASS("loss", "MeanAbsoluteError", "mae", cnn_loss,
+                                                              error_params, "The mean of |y_pred - y_true|."),
                                            .min_inputs = 2,
                                            .max_inputs = 2,
                                            .per_sample = true,
@@ -417,14 +342,9 @@ const cnn_op cnn_op_mean_absolute_error = {.class = {.kind = "loss",
                                            .backward = pointwise_backward};
 
 const cnn_op cnn_op_huber = {
-    .class =
-        {.kind = "loss",
-         .name = "Huber",
-         .aliases = "huber_loss",
-         .size = sizeof(cnn_loss),
-         .params = huber_params,
-         .help =
-             "The mean of e²/2 where |e| = |y_pred - y_true| is at most delta, else delta·|e| - delta²/2."},
+    .class = CNN_CLASS(
+        "loss", "Huber", "huber_loss", cnn_loss, huber_params,
+        "The mean of e²/2 where |e| = |y_pred - y_true| is at most delta, else delta·|e| - delta²/2."),
     .min_inputs = 2,
     .max_inputs = 2,
     .per_sample = true,

@@ -44,24 +44,27 @@ typedef struct cnn_op_call {
     void *scratch, *prepared;
     bool training;
     bool backward_follows; /* for prepare: make the part that backward needs too */
-    uint64_t step;         /* distinct for each training step: with the op's own seed, keys its random numbers */
-    int64_t first_sample;  /* the position in the batch of row 0: random numbers go by sample, not by call */
+    uint64_t step; /* distinct for each training step: with the op's own seed, keys its random numbers */
+    int64_t first_sample; /* the position in the batch of row 0: random numbers go by sample, not by call */
     const cnn_tensor *grad_output;
     cnn_tensor *const *grad_inputs;
 } cnn_op_call;
 
 struct cnn_op {
-    cnn_class class; /* kind "op"; its params are the attributes, plain numbers and choices only (copied as bytes) */
+    cnn_class class
+        ; /* kind "op"; its params are the attributes, plain numbers and choices only (copied as bytes) */
     int min_inputs, max_inputs;
     bool per_sample;
-    bool self_parallel;  /* spreads its own work with cnn_parallel when called on the whole batch */
-    bool alias;          /* the output is input 0's elements under another shape: forward and backward are never called */
-    unsigned shared;     /* bit i: input i has no sample axis */
-    unsigned needs;      /* what backward reads: bit i for input i, CNN_NEEDS_OUTPUT */
-    unsigned constant;   /* bit i: input i never has a gradient (labels); it may be of any dtype */
-    unsigned any_dtype;  /* bit i: input i may be of any dtype, with a gradient if it is float32 */
-    bool random;         /* draws random numbers, by call->step and its own seed */
-    cnn_status (*infer)(const void *attributes, const cnn_tensor *const *inputs, int n_inputs, cnn_op_info *info);
+    bool self_parallel; /* spreads its own work with cnn_parallel when called on the whole batch */
+    bool
+        alias; /* the output is input 0's elements under another shape: forward and backward are never called */
+    unsigned shared;    /* bit i: input i has no sample axis */
+    unsigned needs;     /* what backward reads: bit i for input i, CNN_NEEDS_OUTPUT */
+    unsigned constant;  /* bit i: input i never has a gradient (labels); it may be of any dtype */
+    unsigned any_dtype; /* bit i: input i may be of any dtype, with a gradient if it is float32 */
+    bool random;        /* draws random numbers, by call->step and its own seed */
+    cnn_status (*infer)(const void *attributes, const cnn_tensor *const *inputs, int n_inputs,
+                        cnn_op_info *info);
     void (*prepare)(const cnn_op_call *call); /* may be NULL */
     cnn_status (*forward)(const cnn_op_call *call);
     cnn_status (*backward)(const cnn_op_call *call); /* NULL: not differentiable */
@@ -74,8 +77,8 @@ extern const cnn_op *const cnn_losses[];
 cnn_status cnn_op_find(const cnn_op **out, const char *name);
 
 /* Checks the number of inputs and their dtypes' presence, then infers. inputs may be symbolic. */
-cnn_status cnn_op_infer(const cnn_op *op, const void *attributes, const cnn_tensor *const *inputs, int n_inputs,
-                        cnn_op_info *info);
+cnn_status cnn_op_infer(const cnn_op *op, const void *attributes, const cnn_tensor *const *inputs,
+                        int n_inputs, cnn_op_info *info);
 
 /* Applies the op, as cnn_apply does, with attributes as its struct (copied where kept). NULL: the defaults. */
 cnn_status cnn_op_apply(cnn_tensor **out, const cnn_op *op, const void *attributes, cnn_tensor *const *inputs,
@@ -102,8 +105,9 @@ typedef struct cnn_node {
     const cnn_op *op; /* NULL: an input of a model */
     void *attributes; /* owned; op->class.size bytes */
     int n_inputs;
-    cnn_tensor **inputs;   /* retained; symbolic or concrete */
-    struct cnn_call *call; /* the layer call whose result this is; owned by the layers' floor, freed by its hook */
+    cnn_tensor **inputs; /* retained; symbolic or concrete */
+    struct cnn_call
+        *call; /* the layer call whose result this is; owned by the layers' floor, freed by its hook */
 } cnn_node;
 
 /* A new symbolic tensor [-1, shape…] that nothing makes. */

@@ -73,8 +73,7 @@ static int index_size(const cnn_pool *p) {
     return (int64_t)p->pool_h * p->pool_w <= 256 ? 1 : 4;
 }
 
-/* ---- infer -----------------------------------------------------------------------------------------------
- */
+/* ---- infer --------------------------------------------------------------------------------------------- */
 
 static cnn_status infer_windows(const void *attributes, const cnn_tensor *const *inputs, int n_inputs,
                                 cnn_op_info *info) {
@@ -128,8 +127,7 @@ static cnn_status global_max_infer(const void *attributes, const cnn_tensor *con
     return CNN_OK;
 }
 
-/* ---- forward and backward --------------------------------------------------------------------------------
- */
+/* ---- forward and backward ------------------------------------------------------------------------------ */
 
 static cnn_status max_forward(const cnn_op_call *call) {
     const cnn_tensor *x = call->inputs[0];
@@ -164,53 +162,30 @@ static cnn_status avg_backward(const cnn_op_call *call) {
 }
 
 static const cnn_param window_params[] = {
-    {.name = "pool_size",
-     .type = CNN_PARAM_PAIR,
-     .offset = offsetof(cnn_pool2d, pool_size),
-     .fallback = "2",
-     .low = 1,
-     .help = "the window (rows, columns)"},
-    {.name = "strides",
-     .type = CNN_PARAM_PAIR,
-     .offset = offsetof(cnn_pool2d, strides),
-     .fallback = "null",
-     .low = 1,
-     .nullable = true,
-     .help = "step of the window (rows, columns); null: the window's size"},
-    {.name = "padding",
-     .type = CNN_PARAM_CHOICE,
-     .offset = offsetof(cnn_pool2d, padding),
-     .fallback = "\"valid\"",
-     .choices = "valid same",
-     .help = "'valid': whole windows only; 'same': output = ceil(input / stride)"},
+    CNN_PARAM(PAIR, cnn_pool2d, pool_size, "2", .low = 1, .help = "the window (rows, columns)"),
+    CNN_PARAM(PAIR, cnn_pool2d, strides, "null", .low = 1, .nullable = true,
+              .help = "step of the window (rows, columns); null: the window's size"),
+    CNN_PARAM(CHOICE, cnn_pool2d, padding, "\"valid\"", .choices = "valid same",
+              .help = "'valid': whole windows only; 'same': output = ceil(input / stride)"),
     {0}};
 
-static const cnn_param global_params[] = {{.name = "keepdims",
-                                           .type = CNN_PARAM_BOOL,
-                                           .offset = offsetof(cnn_global_pool2d, keepdims),
-                                           .fallback = "false",
-                                           .help = "keep the picture's axes, with size 1"},
-                                          {0}};
+static const cnn_param global_params[] = {
+    CNN_PARAM(BOOL, cnn_global_pool2d, keepdims, "false", .help = "keep the picture's axes, with size 1"),
+    {0}};
 
-const cnn_op cnn_op_max_pool2d = {
-    .class = {.kind = "op",
-              .name = "max_pool2d",
-              .size = sizeof(cnn_pool2d),
-              .params = window_params,
-              .help = "The maximum of each window: x [N,H,W,C] to [N,H',W',C]."},
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .per_sample = true,
-    .infer = max_infer,
-    .forward = max_forward,
-    .backward = max_backward};
+const cnn_op cnn_op_max_pool2d = {.class =
+                                      CNN_CLASS("op", "max_pool2d", NULL, cnn_pool2d, window_params,
+                                                "The maximum of each window: x [N,H,W,C] to [N,H',W',C]."),
+                                  .min_inputs = 1,
+                                  .max_inputs = 1,
+                                  .per_sample = true,
+                                  .infer = max_infer,
+                                  .forward = max_forward,
+                                  .backward = max_backward};
 
-const cnn_op cnn_op_avg_pool2d = {.class = {.kind = "op",
-                                            .name = "avg_pool2d",
-                                            .aliases = "average_pool2d",
-                                            .size = sizeof(cnn_pool2d),
-                                            .params = window_params,
-                                            .help = "The mean of each window: x [N,H,W,C] to [N,H',W',C]."},
+const cnn_op cnn_op_avg_pool2d = {.class = CNN_CLASS("op", "avg_pool2d", "average_pool2d", cnn_pool2d,
+                                                     window_params,
+                                                     "The mean of each window: x [N,H,W,C] to [N,H',W',C]."),
                                   .min_inputs = 1,
                                   .max_inputs = 1,
                                   .per_sample = true,
@@ -219,11 +194,8 @@ const cnn_op cnn_op_avg_pool2d = {.class = {.kind = "op",
                                   .backward = avg_backward};
 
 const cnn_op cnn_op_global_max_pool2d = {
-    .class = {.kind = "op",
-              .name = "global_max_pool2d",
-              .size = sizeof(cnn_global_pool2d),
-              .params = global_params,
-              .help = "The maximum of each channel: x [N,H,W,C] to [N,C], or [N,1,1,C]."},
+    .class = CNN_CLASS("op", "global_max_pool2d", NULL, cnn_global_pool2d, global_params,
+                       "The maximum of each channel: x [N,H,W,C] to [N,C], or [N,1,1,C]."),
     .min_inputs = 1,
     .max_inputs = 1,
     .per_sample = true,
@@ -232,12 +204,8 @@ const cnn_op cnn_op_global_max_pool2d = {
     .backward = max_backward};
 
 const cnn_op cnn_op_global_avg_pool2d = {
-    .class = {.kind = "op",
-              .name = "global_avg_pool2d",
-              .aliases = "global_average_pool2d",
-              .size = sizeof(cnn_global_pool2d),
-              .params = global_params,
-              .help = "The mean of each channel: x [N,H,W,C] to [N,C], or [N,1,1,C]."},
+    .class = CNN_CLASS("op", "global_avg_pool2d", "global_average_pool2d", cnn_global_pool2d, global_params,
+                       "The mean of each channel: x [N,H,W,C] to [N,C], or [N,1,1,C]."),
     .min_inputs = 1,
     .max_inputs = 1,
     .per_sample = true,

@@ -8,8 +8,7 @@
 
 static const cnn_param no_params[] = {{0}};
 
-/* ---- what infer functions share --------------------------------------------------------------------------
- */
+/* ---- what infer functions share ------------------------------------------------------------------------ */
 
 void cnn_infer_like(cnn_op_info *info, const cnn_tensor *a) {
     info->rank = a->rank;
@@ -27,8 +26,7 @@ int64_t cnn_sample_size(const cnn_tensor *a) {
     return cnn_sizes_product(a, 1, a->rank);
 }
 
-/* ---- aliases ---------------------------------------------------------------------------------------------
- */
+/* ---- aliases ------------------------------------------------------------------------------------------- */
 
 static cnn_status move_nothing(const cnn_op_call *call) {
     (void)call;
@@ -82,23 +80,15 @@ static cnn_status reshape_infer(const void *attributes, const cnn_tensor *const 
 }
 
 static const cnn_param reshape_params[] = {
-    {.name = "target_shape",
-     .type = CNN_PARAM_SHAPE,
-     .offset = offsetof(cnn_reshape_op, target_shape),
-     .help = "the sizes of a sample; one may be -1, for what remains"},
-    {.name = "keep_batch",
-     .type = CNN_PARAM_BOOL,
-     .offset = offsetof(cnn_reshape_op, keep_batch),
-     .fallback = "true",
-     .help = "keep the first axis; otherwise target_shape gives all axes"},
+    CNN_PARAM(SHAPE, cnn_reshape_op, target_shape, NULL,
+              .help = "the sizes of a sample; one may be -1, for what remains"),
+    CNN_PARAM(BOOL, cnn_reshape_op, keep_batch, "true",
+              .help = "keep the first axis; otherwise target_shape gives all axes"),
     {0}};
 
 const cnn_op cnn_op_reshape = {
-    .class = {.kind = "op",
-              .name = "reshape",
-              .size = sizeof(cnn_reshape_op),
-              .params = reshape_params,
-              .help = "The same elements in another shape: x [N,…] to [N,target_shape…]."},
+    .class = CNN_CLASS("op", "reshape", NULL, cnn_reshape_op, reshape_params,
+                       "The same elements in another shape: x [N,…] to [N,target_shape…]."),
     .min_inputs = 1,
     .max_inputs = 1,
     .per_sample = true,
@@ -121,11 +111,8 @@ static cnn_status flatten_infer(const void *attributes, const cnn_tensor *const 
 }
 
 const cnn_op cnn_op_flatten = {
-    .class = {.kind = "op",
-              .name = "flatten",
-              .size = sizeof(cnn_plain_op),
-              .params = no_params,
-              .help = "Each sample as one row: x [N,…] to [N, product of the others]."},
+    .class = CNN_CLASS("op", "flatten", NULL, cnn_plain_op, no_params,
+                       "Each sample as one row: x [N,…] to [N, product of the others]."),
     .min_inputs = 1,
     .max_inputs = 1,
     .per_sample = true,
@@ -143,11 +130,8 @@ static cnn_status same_infer(const void *attributes, const cnn_tensor *const *in
     return CNN_OK;
 }
 
-const cnn_op cnn_op_stop_gradient = {.class = {.kind = "op",
-                                               .name = "stop_gradient",
-                                               .size = sizeof(cnn_plain_op),
-                                               .params = no_params,
-                                               .help = "x as it is, through which no gradient passes."},
+const cnn_op cnn_op_stop_gradient = {.class = CNN_CLASS("op", "stop_gradient", NULL, cnn_plain_op, no_params,
+                                                        "x as it is, through which no gradient passes."),
                                      .min_inputs = 1,
                                      .max_inputs = 1,
                                      .per_sample = true,
@@ -157,23 +141,18 @@ const cnn_op cnn_op_stop_gradient = {.class = {.kind = "op",
                                      .forward = move_nothing};
 
 /* The same tensor under a name of its own. */
-const cnn_op cnn_op_identity = {.class = {.kind = "op",
-                                          .name = "identity",
-                                          .aliases = "linear",
-                                          .size = sizeof(cnn_plain_op),
-                                          .params = no_params,
-                                          .help = "x as it is."},
-                                .min_inputs = 1,
-                                .max_inputs = 1,
-                                .per_sample = true,
-                                .alias = true,
-                                .any_dtype = 1u << 0,
-                                .infer = same_infer,
-                                .forward = move_nothing,
-                                .backward = move_nothing};
+const cnn_op cnn_op_identity = {
+    .class = CNN_CLASS("op", "identity", "linear", cnn_plain_op, no_params, "x as it is."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .per_sample = true,
+    .alias = true,
+    .any_dtype = 1u << 0,
+    .infer = same_infer,
+    .forward = move_nothing,
+    .backward = move_nothing};
 
-/* ---- transpose -------------------------------------------------------------------------------------------
- */
+/* ---- transpose ----------------------------------------------------------------------------------------- */
 
 /* The axes as a permutation: given or reversed, counted from 0. */
 static cnn_status permutation(const cnn_transpose_op *a, int rank, int *axes) {
@@ -219,19 +198,12 @@ static cnn_status transpose_backward(const cnn_op_call *call) {
 }
 
 static const cnn_param transpose_params[] = {
-    {.name = "axes",
-     .type = CNN_PARAM_SHAPE,
-     .offset = offsetof(cnn_transpose_op, axes),
-     .fallback = "null",
-     .help = "for each axis of the output, which of the input it is, from 0; null reverses them"},
+    CNN_PARAM(SHAPE, cnn_transpose_op, axes, "null",
+              .help = "for each axis of the output, which of the input it is, from 0; null reverses them"),
     {0}};
 
-const cnn_op cnn_op_transpose = {.class = {.kind = "op",
-                                           .name = "transpose",
-                                           .aliases = "permute",
-                                           .size = sizeof(cnn_transpose_op),
-                                           .params = transpose_params,
-                                           .help = "The axes of x in another order."},
+const cnn_op cnn_op_transpose = {.class = CNN_CLASS("op", "transpose", "permute", cnn_transpose_op,
+                                                    transpose_params, "The axes of x in another order."),
                                  .min_inputs = 1,
                                  .max_inputs = 1,
                                  .per_sample = true,
@@ -240,8 +212,7 @@ const cnn_op cnn_op_transpose = {.class = {.kind = "op",
                                  .forward = transpose_forward,
                                  .backward = transpose_backward};
 
-/* ---- concatenate -----------------------------------------------------------------------------------------
- */
+/* ---- concatenate --------------------------------------------------------------------------------------- */
 
 static cnn_status concatenate_infer(const void *attributes, const cnn_tensor *const *inputs, int n_inputs,
                                     cnn_op_info *info) {
@@ -288,20 +259,13 @@ static cnn_status concatenate_backward(const cnn_op_call *call) {
     return CNN_OK;
 }
 
-static const cnn_param concatenate_params[] = {{.name = "axis",
-                                                .type = CNN_PARAM_INT,
-                                                .offset = offsetof(cnn_concatenate, axis),
-                                                .fallback = "-1",
-                                                .help = "the axis along which the inputs follow one another"},
-                                               {0}};
+static const cnn_param concatenate_params[] = {
+    CNN_PARAM(INT, cnn_concatenate, axis, "-1", .help = "the axis along which the inputs follow one another"),
+    {0}};
 
 const cnn_op cnn_op_concatenate = {
-    .class = {.kind = "op",
-              .name = "concatenate",
-              .aliases = "concat",
-              .size = sizeof(cnn_concatenate),
-              .params = concatenate_params,
-              .help = "The inputs one after the other along an axis; other sizes are equal."},
+    .class = CNN_CLASS("op", "concatenate", "concat", cnn_concatenate, concatenate_params,
+                       "The inputs one after the other along an axis; other sizes are equal."),
     .min_inputs = 1,
     .max_inputs = 64,
     .per_sample = true,

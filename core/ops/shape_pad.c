@@ -46,38 +46,16 @@ static cnn_status backward(const cnn_op_call *call) {
 
 enum { MOST = 1 << 16 };
 
-static const cnn_param params[] = {{.name = "top",
-                                    .type = CNN_PARAM_INT,
-                                    .offset = offsetof(cnn_zero_pad2d, top),
-                                    .fallback = "0",
-                                    .high = MOST,
-                                    .help = "rows of zeros above"},
-                                   {.name = "bottom",
-                                    .type = CNN_PARAM_INT,
-                                    .offset = offsetof(cnn_zero_pad2d, bottom),
-                                    .fallback = "0",
-                                    .high = MOST,
-                                    .help = "rows of zeros below"},
-                                   {.name = "left",
-                                    .type = CNN_PARAM_INT,
-                                    .offset = offsetof(cnn_zero_pad2d, left),
-                                    .fallback = "0",
-                                    .high = MOST,
-                                    .help = "columns of zeros on the left"},
-                                   {.name = "right",
-                                    .type = CNN_PARAM_INT,
-                                    .offset = offsetof(cnn_zero_pad2d, right),
-                                    .fallback = "0",
-                                    .high = MOST,
-                                    .help = "columns of zeros on the right"},
-                                   {0}};
+static const cnn_param params[] = {
+    CNN_PARAM(INT, cnn_zero_pad2d, top, "0", .high = MOST, .help = "rows of zeros above"),
+    CNN_PARAM(INT, cnn_zero_pad2d, bottom, "0", .high = MOST, .help = "rows of zeros below"),
+    CNN_PARAM(INT, cnn_zero_pad2d, left, "0", .high = MOST, .help = "columns of zeros on the left"),
+    CNN_PARAM(INT, cnn_zero_pad2d, right, "0", .high = MOST, .help = "columns of zeros on the right"),
+    {0}};
 
 const cnn_op cnn_op_zero_pad2d = {
-    .class = {.kind = "op",
-              .name = "zero_pad2d",
-              .size = sizeof(cnn_zero_pad2d),
-              .params = params,
-              .help = "Zeros around pictures: x [N,H,W,C] to [N, top+H+bottom, left+W+right, C]."},
+    .class = CNN_CLASS("op", "zero_pad2d", NULL, cnn_zero_pad2d, params,
+                       "Zeros around pictures: x [N,H,W,C] to [N, top+H+bottom, left+W+right, C]."),
     .min_inputs = 1,
     .max_inputs = 1,
     .per_sample = true,

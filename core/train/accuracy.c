@@ -19,12 +19,9 @@ static double equal_row(const cnn_metric *metric, const cnn_metric_batch *b, int
 static const cnn_param plain_params[] = {CNN_METRIC_NAME, {0}};
 
 extern const cnn_metric_class cnn_metric_accuracy;
-const cnn_metric_class cnn_metric_accuracy = {.class = {.kind = "metric",
-                                                        .name = "Accuracy",
-                                                        .aliases = "acc",
-                                                        .size = sizeof(cnn_metric),
-                                                        .params = plain_params,
-                                                        .help = "How often predictions equal labels."},
+const cnn_metric_class cnn_metric_accuracy = {.class = CNN_CLASS("metric", "Accuracy", "acc", cnn_metric,
+                                                                 plain_params,
+                                                                 "How often predictions equal labels."),
                                               .shapes = CNN_METRIC_ELEMENTS,
                                               .row = equal_row};
 
@@ -54,21 +51,15 @@ static double binary_row(const cnn_metric *metric, const cnn_metric_batch *b, in
     return (double)right / (double)b->width;
 }
 
-static const cnn_param binary_params[] = {CNN_METRIC_NAME,
-                                          {.name = "threshold",
-                                           .type = CNN_PARAM_FLOAT,
-                                           .offset = offsetof(binary_accuracy, threshold),
-                                           .fallback = "0.5",
-                                           .help = "predictions above it mean 1, others 0"},
-                                          {0}};
+static const cnn_param binary_params[] = {
+    CNN_METRIC_NAME,
+    CNN_PARAM(FLOAT, binary_accuracy, threshold, "0.5", .help = "predictions above it mean 1, others 0"),
+    {0}};
 
 extern const cnn_metric_class cnn_metric_binary_accuracy;
 const cnn_metric_class cnn_metric_binary_accuracy = {
-    .class = {.kind = "metric",
-              .name = "BinaryAccuracy",
-              .size = sizeof(binary_accuracy),
-              .params = binary_params,
-              .help = "How often predictions, rounded at a threshold, equal labels of 0 and 1."},
+    .class = CNN_CLASS("metric", "BinaryAccuracy", NULL, binary_accuracy, binary_params,
+                       "How often predictions, rounded at a threshold, equal labels of 0 and 1."),
     .shapes = CNN_METRIC_ELEMENTS,
     .open = binary_open,
     .row = binary_row};
@@ -84,11 +75,8 @@ static double categorical_row(const cnn_metric *metric, const cnn_metric_batch *
 
 extern const cnn_metric_class cnn_metric_categorical_accuracy;
 const cnn_metric_class cnn_metric_categorical_accuracy = {
-    .class = {.kind = "metric",
-              .name = "CategoricalAccuracy",
-              .size = sizeof(cnn_metric),
-              .params = plain_params,
-              .help = "How often the most likely class is that of the one-hot label."},
+    .class = CNN_CLASS("metric", "CategoricalAccuracy", NULL, cnn_metric, plain_params,
+                       "How often the most likely class is that of the one-hot label."),
     .shapes = CNN_METRIC_CLASSES,
     .row = categorical_row};
 
@@ -100,11 +88,8 @@ static double sparse_row(const cnn_metric *metric, const cnn_metric_batch *b, in
 
 extern const cnn_metric_class cnn_metric_sparse_categorical_accuracy;
 const cnn_metric_class cnn_metric_sparse_categorical_accuracy = {
-    .class = {.kind = "metric",
-              .name = "SparseCategoricalAccuracy",
-              .size = sizeof(cnn_metric),
-              .params = plain_params,
-              .help = "How often the most likely class is the labelled one."},
+    .class = CNN_CLASS("metric", "SparseCategoricalAccuracy", NULL, cnn_metric, plain_params,
+                       "How often the most likely class is the labelled one."),
     .shapes = CNN_METRIC_LABELS,
     .row = sparse_row};
 
@@ -133,31 +118,21 @@ static double sparse_top_k_row(const cnn_metric *metric, const cnn_metric_batch 
     return in_top_k(metric, b, row, cnn_metric_label(b->y_true, row, b->width));
 }
 
-static const cnn_param top_k_params[] = {{.name = "k",
-                                          .type = CNN_PARAM_INT,
-                                          .offset = offsetof(top_k_accuracy, k),
-                                          .fallback = "5",
-                                          .low = 1,
-                                          .help = "how many of the likeliest count"},
-                                         CNN_METRIC_NAME,
-                                         {0}};
+static const cnn_param top_k_params[] = {
+    CNN_PARAM(INT, top_k_accuracy, k, "5", .low = 1, .help = "how many of the likeliest count"),
+    CNN_METRIC_NAME,
+    {0}};
 
 extern const cnn_metric_class cnn_metric_top_k_categorical_accuracy;
 const cnn_metric_class cnn_metric_top_k_categorical_accuracy = {
-    .class = {.kind = "metric",
-              .name = "TopKCategoricalAccuracy",
-              .size = sizeof(top_k_accuracy),
-              .params = top_k_params,
-              .help = "How often the one-hot label's class is among the k likeliest."},
+    .class = CNN_CLASS("metric", "TopKCategoricalAccuracy", NULL, top_k_accuracy, top_k_params,
+                       "How often the one-hot label's class is among the k likeliest."),
     .shapes = CNN_METRIC_CLASSES,
     .row = top_k_row};
 
 extern const cnn_metric_class cnn_metric_sparse_top_k_categorical_accuracy;
 const cnn_metric_class cnn_metric_sparse_top_k_categorical_accuracy = {
-    .class = {.kind = "metric",
-              .name = "SparseTopKCategoricalAccuracy",
-              .size = sizeof(top_k_accuracy),
-              .params = top_k_params,
-              .help = "How often the labelled class is among the k likeliest."},
+    .class = CNN_CLASS("metric", "SparseTopKCategoricalAccuracy", NULL, top_k_accuracy, top_k_params,
+                       "How often the labelled class is among the k likeliest."),
     .shapes = CNN_METRIC_LABELS,
     .row = sparse_top_k_row};

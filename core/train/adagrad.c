@@ -9,20 +9,11 @@ typedef struct adagrad {
 } adagrad;
 
 static const cnn_param params[] = {CNN_OPTIMIZER_RATE("0.001"),
-                                   {.name = "initial_accumulator_value",
-                                    .type = CNN_PARAM_FLOAT,
-                                    .offset = offsetof(adagrad, start),
-                                    .fallback = "0.1",
-                                    .low = 0,
-                                    .high = INFINITY,
-                                    .help = "first value of the sums of squares"},
-                                   {.name = "epsilon",
-                                    .type = CNN_PARAM_FLOAT,
-                                    .offset = offsetof(adagrad, epsilon),
-                                    .fallback = "1e-7",
-                                    .low = 0,
-                                    .high = INFINITY,
-                                    .help = "keeps the divisor from 0"},
+                                   CNN_PARAM_NAMED(FLOAT, adagrad, start, "initial_accumulator_value", "0.1",
+                                                   .low = 0, .high = INFINITY,
+                                                   .help = "first value of the sums of squares"),
+                                   CNN_PARAM(FLOAT, adagrad, epsilon, "1e-7", .low = 0, .high = INFINITY,
+                                             .help = "keeps the divisor from 0"),
                                    CNN_OPTIMIZER_DECAY("null"),
                                    CNN_OPTIMIZER_CLIP_AND_NAME("\"adagrad\""),
                                    {0}};
@@ -42,11 +33,8 @@ static void step(const cnn_optimizer *optimizer, double rate, int64_t t, float *
 
 extern const cnn_optimizer_class cnn_optimizer_adagrad;
 const cnn_optimizer_class cnn_optimizer_adagrad = {
-    .class = {.kind = "optimizer",
-              .name = "Adagrad",
-              .size = sizeof(adagrad),
-              .params = params,
-              .help = "Steps that shrink with the sum of squared gradients of each weight."},
+    .class = CNN_CLASS("optimizer", "Adagrad", NULL, adagrad, params,
+                       "Steps that shrink with the sum of squared gradients of each weight."),
     .slot_count = 1,
     .slot_names = (const char *const[]){"accumulator"},
     .keeps = keeps,

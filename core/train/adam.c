@@ -16,31 +16,13 @@ typedef struct adam {
 enum { MOMENTUM, VELOCITY, HIGHEST };
 
 #define ADAM_PARAMS                                                                                          \
-    {.name = "beta_1",                                                                                       \
-     .type = CNN_PARAM_FLOAT,                                                                                \
-     .offset = offsetof(adam, beta_1),                                                                       \
-     .fallback = "0.9",                                                                                      \
-     .low = 0,                                                                                               \
-     .high = 1,                                                                                              \
-     .help = "how slowly the mean of gradients moves"},                                                      \
-        {.name = "beta_2",                                                                                   \
-         .type = CNN_PARAM_FLOAT,                                                                            \
-         .offset = offsetof(adam, beta_2),                                                                   \
-         .fallback = "0.999",                                                                                \
-         .low = 0,                                                                                           \
-         .high = 1,                                                                                          \
-         .help = "how slowly the mean of squared gradients moves"},                                          \
-        {.name = "epsilon",                                                                                  \
-         .type = CNN_PARAM_FLOAT,                                                                            \
-         .offset = offsetof(adam, epsilon),                                                                  \
-         .fallback = "1e-7",                                                                                 \
-         .low = 0,                                                                                           \
-         .high = INFINITY,                                                                                   \
-         .help = "keeps the divisor from 0"},                                                                \
-    {                                                                                                        \
-        .name = "amsgrad", .type = CNN_PARAM_BOOL, .offset = offsetof(adam, amsgrad), .fallback = "false",   \
-        .help = "divide by the highest mean so far"                                                          \
-    }
+    CNN_PARAM(FLOAT, adam, beta_1, "0.9", .low = 0, .high = 1,                                               \
+              .help = "how slowly the mean of gradients moves"),                                             \
+        CNN_PARAM(FLOAT, adam, beta_2, "0.999", .low = 0, .high = 1,                                         \
+                  .help = "how slowly the mean of squared gradients moves"),                                 \
+        CNN_PARAM(FLOAT, adam, epsilon, "1e-7", .low = 0, .high = INFINITY,                                  \
+                  .help = "keeps the divisor from 0"),                                                       \
+        CNN_PARAM(BOOL, adam, amsgrad, "false", .help = "divide by the highest mean so far")
 
 static const cnn_param adam_params[] = {CNN_OPTIMIZER_RATE("0.001"),
                                         ADAM_PARAMS,
@@ -71,24 +53,17 @@ static const char *const slot_names[] = {"momentum", "velocity", "velocity_hat"}
 
 extern const cnn_optimizer_class cnn_optimizer_adam, cnn_optimizer_adamw;
 const cnn_optimizer_class cnn_optimizer_adam = {
-    .class = {.kind = "optimizer",
-              .name = "Adam",
-              .size = sizeof(adam),
-              .params = adam_params,
-              .help =
-                  "Steps of a size of their own for each weight, from running means of its gradient and its "
-                  "square."},
+    .class = CNN_CLASS(
+        "optimizer", "Adam", NULL, adam, adam_params,
+        "Steps of a size of their own for each weight, from running means of its gradient and its square."),
     .slot_count = 3,
     .slot_names = slot_names,
     .keeps = keeps,
     .step = step};
 
 const cnn_optimizer_class cnn_optimizer_adamw = {
-    .class = {.kind = "optimizer",
-              .name = "AdamW",
-              .size = sizeof(adam),
-              .params = adamw_params,
-              .help = "Adam with weights that decay apart from the gradient."},
+    .class = CNN_CLASS("optimizer", "AdamW", NULL, adam, adamw_params,
+                       "Adam with weights that decay apart from the gradient."),
     .slot_count = 3,
     .slot_names = slot_names,
     .keeps = keeps,

@@ -5,9 +5,20 @@
 #include "base/config.h"
 
 typedef enum cnn_event {
-    CNN_TRAIN_BEGIN, CNN_TRAIN_END, CNN_EPOCH_BEGIN, CNN_EPOCH_END, CNN_TRAIN_BATCH_BEGIN, CNN_TRAIN_BATCH_END,
-    CNN_TEST_BEGIN, CNN_TEST_END, CNN_TEST_BATCH_BEGIN, CNN_TEST_BATCH_END, CNN_PREDICT_BEGIN, CNN_PREDICT_END,
-    CNN_PREDICT_BATCH_BEGIN, CNN_PREDICT_BATCH_END
+    CNN_TRAIN_BEGIN,
+    CNN_TRAIN_END,
+    CNN_EPOCH_BEGIN,
+    CNN_EPOCH_END,
+    CNN_TRAIN_BATCH_BEGIN,
+    CNN_TRAIN_BATCH_END,
+    CNN_TEST_BEGIN,
+    CNN_TEST_END,
+    CNN_TEST_BATCH_BEGIN,
+    CNN_TEST_BATCH_END,
+    CNN_PREDICT_BEGIN,
+    CNN_PREDICT_END,
+    CNN_PREDICT_BATCH_BEGIN,
+    CNN_PREDICT_BATCH_END
 } cnn_event;
 
 /* Named figures, in order. */
@@ -39,7 +50,8 @@ typedef struct cnn_callback_class {
     cnn_status (*check)(const struct cnn_callback *callback);
     /* index: the epoch (from 0) or batch. logs: may be NULL at _BEGIN events; a callback may add to them. */
     cnn_status (*on)(struct cnn_callback *callback, cnn_event event, int index, cnn_logs *logs);
-    void (*close)(struct cnn_callback *callback); /* before it is freed: release what is not in params; may be NULL */
+    void (*close)(
+        struct cnn_callback *callback); /* before it is freed: release what is not in params; may be NULL */
 } cnn_callback_class;
 
 /* The head of every callback's struct. */
@@ -48,7 +60,8 @@ struct cnn_callback {
     cnn_run_control *run;   /* set for the length of a run */
 };
 
-extern const cnn_class *const cnn_callbacks[]; /* EarlyStopping, ReduceLROnPlateau, CSVLogger, TerminateOnNaN */
+extern const cnn_class
+    *const cnn_callbacks[]; /* EarlyStopping, ReduceLROnPlateau, CSVLogger, TerminateOnNaN */
 
 cnn_status cnn_callbacks_call(struct cnn_callback *const *callbacks, int count, cnn_event event, int index,
                               cnn_logs *logs);

@@ -14,20 +14,12 @@ typedef struct crossentropy {
 } crossentropy;
 
 #define FROM_LOGITS                                                                                          \
-    {                                                                                                        \
-        .name = "from_logits", .type = CNN_PARAM_BOOL, .offset = offsetof(crossentropy, from_logits),        \
-        .fallback = "false", .help = "predictions are logits, not probabilities"                             \
-    }
+    CNN_PARAM(BOOL, crossentropy, from_logits, "false", .help = "predictions are logits, not probabilities")
 #define LABEL_SMOOTHING                                                                                      \
-    {                                                                                                        \
-        .name = "label_smoothing", .type = CNN_PARAM_FLOAT, .offset = offsetof(crossentropy, smoothing),     \
-        .fallback = "0", .low = 0, .high = 1, .help = "share of the label spread over all classes"           \
-    }
+    CNN_PARAM_NAMED(FLOAT, crossentropy, smoothing, "label_smoothing", "0", .low = 0, .high = 1,             \
+                    .help = "share of the label spread over all classes")
 #define AXIS                                                                                                 \
-    {                                                                                                        \
-        .name = "axis", .type = CNN_PARAM_INT, .offset = offsetof(crossentropy, axis), .fallback = "-1",     \
-        .low = -1, .high = -1, .help = "the axis of classes: the last"                                       \
-    }
+    CNN_PARAM(INT, crossentropy, axis, "-1", .low = -1, .high = -1, .help = "the axis of classes: the last")
 
 static double clipped_log(double probability) {
     const double least = 1e-7;
@@ -57,12 +49,8 @@ static const cnn_param binary_params[] = {CNN_METRIC_NAME, FROM_LOGITS, LABEL_SM
 
 extern const cnn_metric_class cnn_metric_binary_crossentropy;
 const cnn_metric_class cnn_metric_binary_crossentropy = {
-    .class = {.kind = "metric",
-              .name = "BinaryCrossentropy",
-              .aliases = "bce BCE",
-              .size = sizeof(crossentropy),
-              .params = binary_params,
-              .help = "The cross-entropy of labels of 0 and 1."},
+    .class = CNN_CLASS("metric", "BinaryCrossentropy", "bce BCE", crossentropy, binary_params,
+                       "The cross-entropy of labels of 0 and 1."),
     .shapes = CNN_METRIC_ELEMENTS,
     .row = binary_row};
 
@@ -105,11 +93,8 @@ static const cnn_param categorical_params[] = {CNN_METRIC_NAME, FROM_LOGITS, LAB
 
 extern const cnn_metric_class cnn_metric_categorical_crossentropy;
 const cnn_metric_class cnn_metric_categorical_crossentropy = {
-    .class = {.kind = "metric",
-              .name = "CategoricalCrossentropy",
-              .size = sizeof(crossentropy),
-              .params = categorical_params,
-              .help = "The cross-entropy of one-hot labels."},
+    .class = CNN_CLASS("metric", "CategoricalCrossentropy", NULL, crossentropy, categorical_params,
+                       "The cross-entropy of one-hot labels."),
     .shapes = CNN_METRIC_CLASSES,
     .row = categorical_row};
 
@@ -123,10 +108,7 @@ static const cnn_param sparse_params[] = {CNN_METRIC_NAME, FROM_LOGITS, AXIS, {0
 
 extern const cnn_metric_class cnn_metric_sparse_categorical_crossentropy;
 const cnn_metric_class cnn_metric_sparse_categorical_crossentropy = {
-    .class = {.kind = "metric",
-              .name = "SparseCategoricalCrossentropy",
-              .size = sizeof(crossentropy),
-              .params = sparse_params,
-              .help = "The cross-entropy of labels that are positions of classes."},
+    .class = CNN_CLASS("metric", "SparseCategoricalCrossentropy", NULL, crossentropy, sparse_params,
+                       "The cross-entropy of labels that are positions of classes."),
     .shapes = CNN_METRIC_LABELS,
     .row = sparse_row};

@@ -139,29 +139,17 @@ static void close_callback(cnn_callback *callback) {
     free(c->header);
 }
 
-static const cnn_param params[] = {{.name = "filename",
-                                    .type = CNN_PARAM_STRING,
-                                    .offset = offsetof(csv_logger, filename),
-                                    .help = "file to write"},
-                                   {.name = "separator",
-                                    .type = CNN_PARAM_STRING,
-                                    .offset = offsetof(csv_logger, separator),
-                                    .fallback = "\",\"",
-                                    .help = "what stands between columns"},
-                                   {.name = "append",
-                                    .type = CNN_PARAM_BOOL,
-                                    .offset = offsetof(csv_logger, append),
-                                    .fallback = "false",
-                                    .help = "go on with the file that is there instead of overwriting it"},
-                                   {0}};
+static const cnn_param params[] = {
+    CNN_PARAM(STRING, csv_logger, filename, NULL, .help = "file to write"),
+    CNN_PARAM(STRING, csv_logger, separator, "\",\"", .help = "what stands between columns"),
+    CNN_PARAM(BOOL, csv_logger, append, "false",
+              .help = "go on with the file that is there instead of overwriting it"),
+    {0}};
 
 extern const cnn_callback_class cnn_callback_csv_logger;
 const cnn_callback_class cnn_callback_csv_logger = {
-    .class = {.kind = "callback",
-              .name = "CSVLogger",
-              .size = sizeof(csv_logger),
-              .params = params,
-              .help = "Writes the figures of each epoch to a file of comma-separated values."},
+    .class = CNN_CLASS("callback", "CSVLogger", NULL, csv_logger, params,
+                       "Writes the figures of each epoch to a file of comma-separated values."),
     .check = check,
     .on = on,
     .close = close_callback};

@@ -28,7 +28,7 @@ typedef struct session {
     int batch_size;
     cnn_progress progress;
     cnn_run_control control, *outer; /* outer: of the run whose callback began this one */
-    char *x_buffer, *y_buffer; /* batch_size rows each */
+    char *x_buffer, *y_buffer;       /* batch_size rows each */
     float *weight_buffer;
     const char *names[1 + CNN_MAX_METRICS], *val_names[1 + CNN_MAX_METRICS];
     char *val_text; /* the memory of val_names */
@@ -59,10 +59,11 @@ static cnn_status check_x(cnn_model *model, const char *who, const cnn_tensor *x
 
 static cnn_status check_y(const char *who, const char *name, const cnn_tensor *x, const cnn_tensor *y) {
     if (!y) return cnn_fail(CNN_ERROR_ARGUMENT, "%s: missing argument '%s'", who, name);
-    if (!y->data) return cnn_fail(CNN_ERROR_ARGUMENT, "%s: %s is a symbolic tensor, it has no values", who, name);
+    if (!y->data)
+        return cnn_fail(CNN_ERROR_ARGUMENT, "%s: %s is a symbolic tensor, it has no values", who, name);
     if (y->rank < 1 || y->shape[0] != x->shape[0])
-        return cnn_fail(CNN_ERROR_SHAPE, "%s: x has %lld samples, %s has %lld", who, (long long)x->shape[0], name,
-                        (long long)(y->rank < 1 ? 1 : y->shape[0]));
+        return cnn_fail(CNN_ERROR_SHAPE, "%s: x has %lld samples, %s has %lld", who, (long long)x->shape[0],
+                        name, (long long)(y->rank < 1 ? 1 : y->shape[0]));
     return CNN_OK;
 }
 
@@ -74,11 +75,13 @@ static cnn_status check_weight(const char *who, const cnn_tensor *x, const cnn_t
 }
 
 static cnn_status check_options(const char *who, const cnn_fit_options *o) {
-    if (o->batch_size < 0) return cnn_fail(CNN_ERROR_ARGUMENT, "%s: batch_size must be 1 or more, got %d", who, o->batch_size);
-    if (o->epochs < 0) return cnn_fail(CNN_ERROR_ARGUMENT, "%s: epochs must be 1 or more, got %d", who, o->epochs);
+    if (o->batch_size < 0)
+        return cnn_fail(CNN_ERROR_ARGUMENT, "%s: batch_size must be 1 or more, got %d", who, o->batch_size);
+    if (o->epochs < 0)
+        return cnn_fail(CNN_ERROR_ARGUMENT, "%s: epochs must be 1 or more, got %d", who, o->epochs);
     if (!(o->validation_split >= 0 && o->validation_split < 1))
-        return cnn_fail(CNN_ERROR_ARGUMENT, "%s: validation_split must be at least 0 and below 1, got %g", who,
-                        o->validation_split);
+        return cnn_fail(CNN_ERROR_ARGUMENT, "%s: validation_split must be at least 0 and below 1, got %g",
+                        who, o->validation_split);
     return CNN_OK;
 }
 
@@ -95,10 +98,12 @@ typedef struct gathering {
 static void gather_rows(void *context, int64_t begin, int64_t end) {
     const gathering *g = context;
     int64_t row = g->from->size / g->from->shape[0];
-    size_t in_row = (size_t)row * cnn_dtype_size(g->from->dtype), out_row = (size_t)row * cnn_dtype_size(g->dtype);
+    size_t in_row = (size_t)row * cnn_dtype_size(g->from->dtype),
+           out_row = (size_t)row * cnn_dtype_size(g->dtype);
     for (int64_t i = begin; i < end; i++) {
         int64_t at = g->samples->order ? g->samples->order[g->start + i] : g->start + i;
-        char *in = (char *)g->from->data + (size_t)(g->samples->first + at) * in_row, *out = g->to + (size_t)i * out_row;
+        char *in = (char *)g->from->data + (size_t)(g->samples->first + at) * in_row,
+             *out = g->to + (size_t)i * out_row;
         if (g->from->dtype == g->dtype) {
             memcpy(out, in, out_row);
         } else {
@@ -110,8 +115,8 @@ static void gather_rows(void *context, int64_t begin, int64_t end) {
 }
 
 /* Rows of one array as the plan wants them: in place, or in the buffer. */
-static const void *rows_of(const cnn_tensor *from, cnn_dtype dtype, const samples *s, int64_t start, int64_t count,
-                           char *buffer) {
+static const void *rows_of(const cnn_tensor *from, cnn_dtype dtype, const samples *s, int64_t start,
+                           int64_t count, char *buffer) {
     int64_t row = from->size / from->shape[0];
     if (!s->order && from->dtype == dtype)
         return (char *)from->data + (size_t)((s->first + start) * row) * cnn_dtype_size(dtype);
@@ -215,23 +220,29 @@ static cnn_status make_val_names(session *s) {
 
 static cnn_status make_buffers(session *s, const cnn_tensor *x, const cnn_tensor *y) {
     size_t rows = (size_t)s->batch_size;
-    s->x_buffer = cnn_malloc(rows * (size_t)(x->size / x->shape[0]) * cnn_dtype_size(s->model->inputs[0]->dtype));
+    s->x_buffer =
+        cnn_malloc(rows * (size_t)(x->size / x->shape[0]) * cnn_dtype_size(s->model->inputs[0]->dtype));
     s->y_buffer = y ? cnn_malloc(rows * (size_t)(y->size / y->shape[0]) * cnn_dtype_size(y->dtype)) : NULL;
     s->weight_buffer = cnn_malloc(rows * sizeof(float));
     bool fine = s->x_buffer && s->weight_buffer && (!y || s->y_buffer);
     return fine ? CNN_OK : cnn_fail_memory(rows * (size_t)(x->size / x->shape[0]) * sizeof(float));
 }
 
-static cnn_status open_session(session *s, cnn_model *model, const cnn_fit_options *options, const cnn_tensor *y) {
+static cnn_status open_session(session *s, cnn_model *model, const cnn_fit_options *options,
+                               const cnn_tensor *y) {
     *s = (session){.model = model, .options = options};
     int64_t wanted = options->batch_size > 0 ? options->batch_size : 32;
     int64_t most = options->x->shape[0];
-    if (options->validation_x && options->validation_x->shape[0] > most) most = options->validation_x->shape[0];
+    if (options->validation_x && options->validation_x->shape[0] > most)
+        most = options->validation_x->shape[0];
     s->batch_size = (int)(wanted < most ? wanted : most);
     s->progress = cnn_progress_new(options->log, options->verbose);
-    s->control = (cnn_run_control){.model = model, .optimizer = model->trainer->optimizer,
-                                   .epochs = options->epochs > 0 ? options->epochs : 1, .log = options->log,
-                                   .save_weights = save_weights, .restore_weights = restore_weights};
+    s->control = (cnn_run_control){.model = model,
+                                   .optimizer = model->trainer->optimizer,
+                                   .epochs = options->epochs > 0 ? options->epochs : 1,
+                                   .log = options->log,
+                                   .save_weights = save_weights,
+                                   .restore_weights = restore_weights};
     for (int i = 0; i < options->callback_count; i++) options->callbacks[i]->run = &s->control;
     s->outer = model->run;
     model->run = &s->control;
@@ -287,7 +298,8 @@ static cnn_status test(session *s, const samples *d, int limit, bool show, cnn_l
     return notify(s, CNN_TEST_END, 0, &all);
 }
 
-cnn_status cnn_model_evaluate(cnn_model *model, const cnn_fit_options *options, double *values, int capacity) {
+cnn_status cnn_model_evaluate(cnn_model *model, const cnn_fit_options *options, double *values,
+                              int capacity) {
     CNN_TRY(cnn_trainer_expect_compiled(model, "evaluate"));
     CNN_TRY(check_options("evaluate", options));
     CNN_TRY(check_x(model, "evaluate", options->x));
@@ -295,7 +307,8 @@ cnn_status cnn_model_evaluate(cnn_model *model, const cnn_fit_options *options, 
     CNN_TRY(check_weight("evaluate", options->x, options->sample_weight));
     session s;
     cnn_logs logs = {0};
-    samples d = {.x = options->x, .y = options->y, .weight = options->sample_weight, .count = options->x->shape[0]};
+    samples d = {
+        .x = options->x, .y = options->y, .weight = options->sample_weight, .count = options->x->shape[0]};
     cnn_status status = open_session(&s, model, options, options->y);
     if (status == CNN_OK) status = test(&s, &d, options->validation_steps, true, &logs);
     for (int i = 0; status == CNN_OK && i < logs.count && i < capacity; i++) values[i] = logs.values[i];
@@ -383,7 +396,8 @@ static cnn_status run_epoch(session *s, const samples *train, const samples *val
     cnn_progress_epoch(&s->progress, epoch, s->control.epochs);
     CNN_TRY(notify(s, CNN_EPOCH_BEGIN, epoch, NULL));
     CNN_TRY(train_epoch(s, train, step_count(s, train->count, s->options->steps_per_epoch), &logs));
-    if (validates(s, validation, epoch)) CNN_TRY(test(s, validation, s->options->validation_steps, false, &logs));
+    if (validates(s, validation, epoch))
+        CNN_TRY(test(s, validation, s->options->validation_steps, false, &logs));
     cnn_progress_end(&s->progress, &logs);
     CNN_TRY(notify(s, CNN_EPOCH_END, epoch, &logs));
     return cnn_history_add(history, &logs);
@@ -405,7 +419,9 @@ static cnn_status split(const cnn_fit_options *o, samples *train, samples *valid
     *train = (samples){.x = o->x, .y = o->y, .weight = o->sample_weight, .count = o->x->shape[0]};
     *validation = (samples){0};
     if (o->validation_x) {
-        *validation = (samples){.x = o->validation_x, .y = o->validation_y, .weight = o->validation_sample_weight,
+        *validation = (samples){.x = o->validation_x,
+                                .y = o->validation_y,
+                                .weight = o->validation_sample_weight,
                                 .count = o->validation_x->shape[0]};
     } else if (o->validation_split > 0) {
         *validation = *train;
@@ -413,7 +429,8 @@ static cnn_status split(const cnn_fit_options *o, samples *train, samples *valid
         validation->first = train->count;
         validation->count -= train->count;
         if (train->count == 0 || validation->count == 0)
-            return cnn_fail(CNN_ERROR_ARGUMENT, "fit: validation_split = %g of %lld samples leaves a part empty",
+            return cnn_fail(CNN_ERROR_ARGUMENT,
+                            "fit: validation_split = %g of %lld samples leaves a part empty",
                             o->validation_split, (long long)o->x->shape[0]);
     }
     if (train->count > INT32_MAX) return cnn_fail(CNN_ERROR_ARGUMENT, "fit: more than 2^31 samples");
@@ -440,7 +457,8 @@ cnn_status cnn_model_fit(cnn_model *model, const cnn_fit_options *options, cnn_h
     cnn_history *record = cnn_calloc(sizeof *record);
     int32_t *order = options->no_shuffle ? NULL : cnn_malloc((size_t)train.count * sizeof *order);
     session s = {.options = options};
-    cnn_status status = record && (order || options->no_shuffle) ? CNN_OK : cnn_fail_memory((size_t)train.count * 4);
+    cnn_status status =
+        record && (order || options->no_shuffle) ? CNN_OK : cnn_fail_memory((size_t)train.count * 4);
     train.order = order;
     if (status == CNN_OK) {
         status = open_session(&s, model, options, options->y);

@@ -15,7 +15,8 @@ void cnn_history_release(cnn_history *history) {
 static cnn_status column_of(cnn_history *h, const char *name, int *column) {
     for (*column = 0; *column < h->count; ++*column)
         if (strcmp(h->names[*column], name) == 0) return CNN_OK;
-    if (h->count == CNN_MAX_LOGS) return cnn_fail(CNN_ERROR_ARGUMENT, "fit: more than %d figures", CNN_MAX_LOGS);
+    if (h->count == CNN_MAX_LOGS)
+        return cnn_fail(CNN_ERROR_ARGUMENT, "fit: more than %d figures", CNN_MAX_LOGS);
     if (!(h->names[h->count] = cnn_strdup(name))) return cnn_fail_memory(strlen(name));
     h->count++;
     return CNN_OK;

@@ -13,11 +13,8 @@ static double mean_row(const cnn_metric *metric, const cnn_metric_batch *b, int6
 }
 
 extern const cnn_metric_class cnn_metric_mean;
-const cnn_metric_class cnn_metric_mean = {.class = {.kind = "metric",
-                                                    .name = "Mean",
-                                                    .size = sizeof(cnn_metric),
-                                                    .params = params,
-                                                    .help = "The weighted mean of the values it is given."},
+const cnn_metric_class cnn_metric_mean = {.class = CNN_CLASS("metric", "Mean", NULL, cnn_metric, params,
+                                                             "The weighted mean of the values it is given."),
                                           .shapes = CNN_METRIC_VALUES,
                                           .row = mean_row};
 
@@ -32,14 +29,11 @@ static double squared_row(const cnn_metric *metric, const cnn_metric_batch *b, i
 }
 
 extern const cnn_metric_class cnn_metric_mean_squared_error;
-const cnn_metric_class cnn_metric_mean_squared_error = {.class = {.kind = "metric",
-                                                                  .name = "MeanSquaredError",
-                                                                  .aliases = "mse MSE",
-                                                                  .size = sizeof(cnn_metric),
-                                                                  .params = params,
-                                                                  .help = "The mean of squared differences."},
-                                                        .shapes = CNN_METRIC_ELEMENTS,
-                                                        .row = squared_row};
+const cnn_metric_class cnn_metric_mean_squared_error = {
+    .class = CNN_CLASS("metric", "MeanSquaredError", "mse MSE", cnn_metric, params,
+                       "The mean of squared differences."),
+    .shapes = CNN_METRIC_ELEMENTS,
+    .row = squared_row};
 
 static double absolute_row(const cnn_metric *metric, const cnn_metric_batch *b, int64_t row) {
     double sum = 0;
@@ -51,12 +45,8 @@ static double absolute_row(const cnn_metric *metric, const cnn_metric_batch *b, 
 
 extern const cnn_metric_class cnn_metric_mean_absolute_error;
 const cnn_metric_class cnn_metric_mean_absolute_error = {
-    .class = {.kind = "metric",
-              .name = "MeanAbsoluteError",
-              .aliases = "mae MAE",
-              .size = sizeof(cnn_metric),
-              .params = params,
-              .help = "The mean of absolute differences."},
+    .class = CNN_CLASS("metric", "MeanAbsoluteError", "mae MAE", cnn_metric, params,
+                       "The mean of absolute differences."),
     .shapes = CNN_METRIC_ELEMENTS,
     .row = absolute_row};
 
@@ -67,12 +57,8 @@ static int root_results(const cnn_metric *metric, double *values, int capacity) 
 
 extern const cnn_metric_class cnn_metric_root_mean_squared_error;
 const cnn_metric_class cnn_metric_root_mean_squared_error = {
-    .class = {.kind = "metric",
-              .name = "RootMeanSquaredError",
-              .aliases = "rmse RMSE",
-              .size = sizeof(cnn_metric),
-              .params = params,
-              .help = "The square root of the mean of squared differences."},
+    .class = CNN_CLASS("metric", "RootMeanSquaredError", "rmse RMSE", cnn_metric, params,
+                       "The square root of the mean of squared differences."),
     .shapes = CNN_METRIC_ELEMENTS,
     .row = squared_row,
     .results = root_results};

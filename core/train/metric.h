@@ -11,15 +11,15 @@ typedef struct cnn_metric cnn_metric;
 typedef enum cnn_metric_shapes {
     CNN_METRIC_ELEMENTS, /* the same shape, but that a last size of 1 may be left out on one side */
     CNN_METRIC_CLASSES,  /* the same shape [N,…,C]: one-hot labels */
-    CNN_METRIC_LABELS,   /* y_true [N,…] or [N,…,1] holds positions in the last axis of y_pred [N,…,C] */
-    CNN_METRIC_VALUES    /* y_true alone, of any shape; y_pred is not looked at */
+    CNN_METRIC_LABELS, /* y_true [N,…] or [N,…,1] holds positions in the last axis of y_pred [N,…,C] */
+    CNN_METRIC_VALUES  /* y_true alone, of any shape; y_pred is not looked at */
 } cnn_metric_shapes;
 
 /* What update is given. A row is a vector along the last axis of y_pred, or one number where y_pred is [N]; weights
  * go by samples. */
 typedef struct cnn_metric_batch {
     const cnn_tensor *y_true, *y_pred;
-    const float *weight;  /* [samples] or NULL */
+    const float *weight;   /* [samples] or NULL */
     int64_t samples, rows; /* rows of one sample */
     int64_t width;         /* elements of a row */
 } cnn_metric_batch;
@@ -48,12 +48,9 @@ struct cnn_metric {
 
 /* The arguments all metrics share, for their tables. */
 #define CNN_METRIC_NAME                                                                                      \
-    {.name = "name", .type = CNN_PARAM_STRING, .offset = offsetof(cnn_metric, name), .fallback = "null",     \
-     .help = "name in logs and history"},                                                                    \
-    {                                                                                                        \
-        .name = "dtype", .type = CNN_PARAM_JSON, .offset = offsetof(cnn_metric, dtype), .fallback = "null",  \
-        .derived = true, .help = "without effect: figures are summed in double precision"                    \
-    }
+    CNN_PARAM(STRING, cnn_metric, name, "null", .help = "name in logs and history"),                         \
+        CNN_PARAM(JSON, cnn_metric, dtype, "null", .derived = true,                                          \
+                  .help = "without effect: figures are summed in double precision")
 
 extern const cnn_class *const cnn_metrics[];
 
@@ -62,7 +59,8 @@ extern const cnn_class *const cnn_metrics[];
  * is 1, sparse categorical where the labels are positions (label_rank < pred rank or last label size 1), else
  * categorical. The metric keeps the name that was asked for. Both tensors may be symbolic, or NULL where the metric
  * does not depend on them. */
-cnn_status cnn_metric_new(cnn_metric **out, const cJSON *spec, const cnn_tensor *prediction, const cnn_tensor *label);
+cnn_status cnn_metric_new(cnn_metric **out, const cJSON *spec, const cnn_tensor *prediction,
+                          const cnn_tensor *label);
 void cnn_metric_free(cnn_metric *metric);
 void cnn_metric_reset(cnn_metric *metric);
 cnn_status cnn_metric_update(cnn_metric *metric, const cnn_tensor *y_true, const cnn_tensor *y_pred,

@@ -13,7 +13,8 @@ typedef struct cnn_optimizer cnn_optimizer;
 /* One variable of a step. */
 typedef struct cnn_update {
     float *weights;
-    float *gradient; /* [size]; clipping and regularization may change it. NULL: the variable stays as it is */
+    float
+        *gradient; /* [size]; clipping and regularization may change it. NULL: the variable stays as it is */
     int64_t size;
     float l1, l2; /* the regularizer's share l1·sign(w) + 2·l2·w is added to the gradient first */
 } cnn_update;
@@ -25,8 +26,8 @@ typedef struct cnn_optimizer_class {
     /* Whether this configuration keeps a slot, and its first value (preset to 0); NULL: it keeps all, at 0. */
     bool (*keeps)(const cnn_optimizer *optimizer, int slot, float *start);
     /* One step on `count` consecutive weights; t counts from 1; rate is this step's learning rate. */
-    void (*step)(const cnn_optimizer *optimizer, double rate, int64_t t, float *weights, const float *gradient,
-                 float *const *slots, int64_t count);
+    void (*step)(const cnn_optimizer *optimizer, double rate, int64_t t, float *weights,
+                 const float *gradient, float *const *slots, int64_t count);
 } cnn_optimizer_class;
 
 /* The common head; each optimizer's struct begins with it. */
@@ -48,24 +49,19 @@ struct cnn_optimizer {
 
 /* The arguments all optimizers share, for their tables; Keras puts them in this order, the rate first. */
 #define CNN_OPTIMIZER_RATE(default_rate)                                                                     \
-    {.name = "learning_rate", .type = CNN_PARAM_JSON, .offset = offsetof(cnn_optimizer, learning_rate),      \
-     .fallback = default_rate, .help = "step size: a number, or a schedule of it"}
+    CNN_PARAM(JSON, cnn_optimizer, learning_rate, default_rate,                                              \
+              .help = "step size: a number, or a schedule of it")
 #define CNN_OPTIMIZER_DECAY(default_decay)                                                                   \
-    {.name = "weight_decay", .type = CNN_PARAM_FLOAT, .offset = offsetof(cnn_optimizer, weight_decay),       \
-     .fallback = default_decay, .low = 0, .high = INFINITY, .nullable = true,                                \
-     .help = "before each step, w -= learning_rate * weight_decay * w"}
+    CNN_PARAM(FLOAT, cnn_optimizer, weight_decay, default_decay, .low = 0, .high = INFINITY,                 \
+              .nullable = true, .help = "before each step, w -= learning_rate * weight_decay * w")
 #define CNN_OPTIMIZER_CLIP_AND_NAME(default_name)                                                            \
-    {.name = "clipnorm", .type = CNN_PARAM_FLOAT, .offset = offsetof(cnn_optimizer, clipnorm),               \
-     .fallback = "null", .nullable = true, .help = "scale each gradient down to at most this norm"},         \
-        {.name = "clipvalue", .type = CNN_PARAM_FLOAT, .offset = offsetof(cnn_optimizer, clipvalue),         \
-         .fallback = "null", .nullable = true, .help = "clip each element of gradients to +- this"},         \
-        {.name = "global_clipnorm", .type = CNN_PARAM_FLOAT,                                                 \
-         .offset = offsetof(cnn_optimizer, global_clipnorm), .fallback = "null", .nullable = true,           \
-         .help = "scale all gradients down together to at most this norm"},                                  \
-    {                                                                                                        \
-        .name = "name", .type = CNN_PARAM_STRING, .offset = offsetof(cnn_optimizer, name),                   \
-        .fallback = default_name, .help = "name of the optimizer"                                            \
-    }
+    CNN_PARAM(FLOAT, cnn_optimizer, clipnorm, "null", .nullable = true,                                      \
+              .help = "scale each gradient down to at most this norm"),                                      \
+        CNN_PARAM(FLOAT, cnn_optimizer, clipvalue, "null", .nullable = true,                                 \
+                  .help = "clip each element of gradients to +- this"),                                      \
+        CNN_PARAM(FLOAT, cnn_optimizer, global_clipnorm, "null", .nullable = true,                           \
+                  .help = "scale all gradients down together to at most this norm"),                         \
+        CNN_PARAM(STRING, cnn_optimizer, name, default_name, .help = "name of the optimizer")
 
 extern const cnn_class *const cnn_optimizers[]; /* SGD, RMSprop, Adam, AdamW, Adagrad; NULL-terminated */
 extern const cnn_class *const cnn_schedules[];  /* ExponentialDecay, CosineDecay, PiecewiseConstantDecay */

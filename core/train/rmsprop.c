@@ -13,36 +13,18 @@ typedef struct rmsprop {
 
 enum { VELOCITY, MOMENTUM, MEAN };
 
-static const cnn_param params[] = {CNN_OPTIMIZER_RATE("0.001"),
-                                   {.name = "rho",
-                                    .type = CNN_PARAM_FLOAT,
-                                    .offset = offsetof(rmsprop, rho),
-                                    .fallback = "0.9",
-                                    .low = 0,
-                                    .high = 1,
-                                    .help = "how slowly the mean of squared gradients moves"},
-                                   {.name = "momentum",
-                                    .type = CNN_PARAM_FLOAT,
-                                    .offset = offsetof(rmsprop, momentum),
-                                    .fallback = "0",
-                                    .low = 0,
-                                    .high = 1,
-                                    .help = "share of the last step that goes on in this one"},
-                                   {.name = "epsilon",
-                                    .type = CNN_PARAM_FLOAT,
-                                    .offset = offsetof(rmsprop, epsilon),
-                                    .fallback = "1e-7",
-                                    .low = 0,
-                                    .high = INFINITY,
-                                    .help = "keeps the divisor from 0"},
-                                   {.name = "centered",
-                                    .type = CNN_PARAM_BOOL,
-                                    .offset = offsetof(rmsprop, centered),
-                                    .fallback = "false",
-                                    .help = "divide by the gradient's deviation from its mean"},
-                                   CNN_OPTIMIZER_DECAY("null"),
-                                   CNN_OPTIMIZER_CLIP_AND_NAME("\"rmsprop\""),
-                                   {0}};
+static const cnn_param params[] = {
+    CNN_OPTIMIZER_RATE("0.001"),
+    CNN_PARAM(FLOAT, rmsprop, rho, "0.9", .low = 0, .high = 1,
+              .help = "how slowly the mean of squared gradients moves"),
+    CNN_PARAM(FLOAT, rmsprop, momentum, "0", .low = 0, .high = 1,
+              .help = "share of the last step that goes on in this one"),
+    CNN_PARAM(FLOAT, rmsprop, epsilon, "1e-7", .low = 0, .high = INFINITY,
+              .help = "keeps the divisor from 0"),
+    CNN_PARAM(BOOL, rmsprop, centered, "false", .help = "divide by the gradient's deviation from its mean"),
+    CNN_OPTIMIZER_DECAY("null"),
+    CNN_OPTIMIZER_CLIP_AND_NAME("\"rmsprop\""),
+    {0}};
 
 static bool keeps(const cnn_optimizer *optimizer, int slot, float *start) {
     const rmsprop *o = (const rmsprop *)optimizer;
@@ -60,11 +42,8 @@ static void step(const cnn_optimizer *optimizer, double rate, int64_t t, float *
 
 extern const cnn_optimizer_class cnn_optimizer_rmsprop;
 const cnn_optimizer_class cnn_optimizer_rmsprop = {
-    .class = {.kind = "optimizer",
-              .name = "RMSprop",
-              .size = sizeof(rmsprop),
-              .params = params,
-              .help = "Divides the gradient by a running mean of its size."},
+    .class = CNN_CLASS("optimizer", "RMSprop", NULL, rmsprop, params,
+                       "Divides the gradient by a running mean of its size."),
     .slot_count = 3,
     .slot_names = (const char *const[]){"velocity", "momentum", "average_gradient"},
     .keeps = keeps,

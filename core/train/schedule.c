@@ -7,10 +7,7 @@
 #include <math.h>
 
 #define NAME_PARAM(default_name)                                                                             \
-    {                                                                                                        \
-        .name = "name", .type = CNN_PARAM_STRING, .offset = offsetof(cnn_schedule, name),                    \
-        .fallback = default_name, .help = "name of the schedule"                                             \
-    }
+    CNN_PARAM(STRING, cnn_schedule, name, default_name, .help = "name of the schedule")
 
 static cnn_status positive(const cnn_schedule *schedule, const char *argument, double value) {
     if (value > 0 && isfinite(value)) return CNN_OK;
@@ -28,25 +25,14 @@ typedef struct exponential_decay {
 } exponential_decay;
 
 static const cnn_param exponential_params[] = {
-    {.name = "initial_learning_rate",
-     .type = CNN_PARAM_FLOAT,
-     .offset = offsetof(exponential_decay, initial),
-     .help = "rate of the first step"},
-    {.name = "decay_steps",
-     .type = CNN_PARAM_FLOAT,
-     .offset = offsetof(exponential_decay, steps),
-     .help = "steps in which the rate shrinks by decay_rate"},
-    {.name = "decay_rate",
-     .type = CNN_PARAM_FLOAT,
-     .offset = offsetof(exponential_decay, decay),
-     .low = 0,
-     .high = INFINITY,
-     .help = "factor by which the rate shrinks"},
-    {.name = "staircase",
-     .type = CNN_PARAM_BOOL,
-     .offset = offsetof(exponential_decay, staircase),
-     .fallback = "false",
-     .help = "shrink at once every decay_steps steps instead of a little at each"},
+    CNN_PARAM_NAMED(FLOAT, exponential_decay, initial, "initial_learning_rate", NULL,
+                    .help = "rate of the first step"),
+    CNN_PARAM_NAMED(FLOAT, exponential_decay, steps, "decay_steps", NULL,
+                    .help = "steps in which the rate shrinks by decay_rate"),
+    CNN_PARAM_NAMED(FLOAT, exponential_decay, decay, "decay_rate", NULL, .low = 0, .high = INFINITY,
+                    .help = "factor by which the rate shrinks"),
+    CNN_PARAM(BOOL, exponential_decay, staircase, "false",
+              .help = "shrink at once every decay_steps steps instead of a little at each"),
     NAME_PARAM("\"ExponentialDecay\""),
     {0}};
 
@@ -61,12 +47,9 @@ static double exponential_rate(const cnn_schedule *schedule, int64_t iterations)
 }
 
 static const cnn_schedule_class exponential_class = {
-    .class = {.kind = "learning rate schedule",
-              .name = "ExponentialDecay",
-              .size = sizeof(exponential_decay),
-              .params = exponential_params,
-              .help = "The rate shrinks by decay_rate every decay_steps steps: initial * decay_rate^(step / "
-                      "decay_steps)."},
+    .class = CNN_CLASS(
+        "learning rate schedule", "ExponentialDecay", NULL, exponential_decay, exponential_params,
+        "The rate shrinks by decay_rate every decay_steps steps: initial * decay_rate^(step / decay_steps)."),
     .check = exponential_check,
     .rate = exponential_rate};
 
@@ -78,34 +61,18 @@ typedef struct cosine_decay {
     double initial, steps, alpha, warmup_target, warmup_steps;
 } cosine_decay;
 
-static const cnn_param cosine_params[] = {{.name = "initial_learning_rate",
-                                           .type = CNN_PARAM_FLOAT,
-                                           .offset = offsetof(cosine_decay, initial),
-                                           .help = "rate of the first step"},
-                                          {.name = "decay_steps",
-                                           .type = CNN_PARAM_FLOAT,
-                                           .offset = offsetof(cosine_decay, steps),
-                                           .help = "steps from the highest rate to the lowest"},
-                                          {.name = "alpha",
-                                           .type = CNN_PARAM_FLOAT,
-                                           .offset = offsetof(cosine_decay, alpha),
-                                           .fallback = "0",
-                                           .help = "lowest rate, as a share of the highest"},
-                                          NAME_PARAM("\"CosineDecay\""),
-                                          {.name = "warmup_target",
-                                           .type = CNN_PARAM_FLOAT,
-                                           .offset = offsetof(cosine_decay, warmup_target),
-                                           .fallback = "null",
-                                           .nullable = true,
-                                           .help = "rate that the warm-up rises to; null: no warm-up"},
-                                          {.name = "warmup_steps",
-                                           .type = CNN_PARAM_FLOAT,
-                                           .offset = offsetof(cosine_decay, warmup_steps),
-                                           .fallback = "0",
-                                           .low = 0,
-                                           .high = INFINITY,
-                                           .help = "steps of the warm-up, before those of the decay"},
-                                          {0}};
+static const cnn_param cosine_params[] = {
+    CNN_PARAM_NAMED(FLOAT, cosine_decay, initial, "initial_learning_rate", NULL,
+                    .help = "rate of the first step"),
+    CNN_PARAM_NAMED(FLOAT, cosine_decay, steps, "decay_steps", NULL,
+                    .help = "steps from the highest rate to the lowest"),
+    CNN_PARAM(FLOAT, cosine_decay, alpha, "0", .help = "lowest rate, as a share of the highest"),
+    NAME_PARAM("\"CosineDecay\""),
+    CNN_PARAM(FLOAT, cosine_decay, warmup_target, "null", .nullable = true,
+              .help = "rate that the warm-up rises to; null: no warm-up"),
+    CNN_PARAM(FLOAT, cosine_decay, warmup_steps, "0", .low = 0, .high = INFINITY,
+              .help = "steps of the warm-up, before those of the decay"),
+    {0}};
 
 static cnn_status cosine_check(const cnn_schedule *schedule) {
     return positive(schedule, "decay_steps", ((const cosine_decay *)schedule)->steps);
@@ -126,13 +93,9 @@ static double cosine_rate(const cnn_schedule *schedule, int64_t iterations) {
 }
 
 static const cnn_schedule_class cosine_class = {
-    .class = {.kind = "learning rate schedule",
-              .name = "CosineDecay",
-              .size = sizeof(cosine_decay),
-              .params = cosine_params,
-              .help =
-                  "The rate falls along half a cosine from initial_learning_rate to alpha times it, after a "
-                  "linear warm-up if warmup_target is given."},
+    .class = CNN_CLASS("learning rate schedule", "CosineDecay", NULL, cosine_decay, cosine_params,
+                       "The rate falls along half a cosine from initial_learning_rate to alpha times it, "
+                       "after a linear warm-up if warmup_target is given."),
     .check = cosine_check,
     .rate = cosine_rate};
 
@@ -145,14 +108,9 @@ typedef struct piecewise_decay {
 } piecewise_decay;
 
 static const cnn_param piecewise_params[] = {
-    {.name = "boundaries",
-     .type = CNN_PARAM_JSON,
-     .offset = offsetof(piecewise_decay, boundaries),
-     .help = "rising list of steps"},
-    {.name = "values",
-     .type = CNN_PARAM_JSON,
-     .offset = offsetof(piecewise_decay, values),
-     .help = "rates: one up to each boundary (inclusive), and one after the last"},
+    CNN_PARAM(JSON, piecewise_decay, boundaries, NULL, .help = "rising list of steps"),
+    CNN_PARAM(JSON, piecewise_decay, values, NULL,
+              .help = "rates: one up to each boundary (inclusive), and one after the last"),
     NAME_PARAM("\"PiecewiseConstant\""),
     {0}};
 
@@ -193,11 +151,8 @@ static double piecewise_rate(const cnn_schedule *schedule, int64_t iterations) {
 }
 
 static const cnn_schedule_class piecewise_class = {
-    .class = {.kind = "learning rate schedule",
-              .name = "PiecewiseConstantDecay",
-              .size = sizeof(piecewise_decay),
-              .params = piecewise_params,
-              .help = "The rate is values[1] up to step boundaries[1], and so on."},
+    .class = CNN_CLASS("learning rate schedule", "PiecewiseConstantDecay", NULL, piecewise_decay,
+                       piecewise_params, "The rate is values[1] up to step boundaries[1], and so on."),
     .check = piecewise_check,
     .rate = piecewise_rate};
 

@@ -9,22 +9,14 @@ typedef struct sgd {
     bool nesterov;
 } sgd;
 
-static const cnn_param params[] = {CNN_OPTIMIZER_RATE("0.01"),
-                                   {.name = "momentum",
-                                    .type = CNN_PARAM_FLOAT,
-                                    .offset = offsetof(sgd, momentum),
-                                    .fallback = "0",
-                                    .low = 0,
-                                    .high = 1,
-                                    .help = "share of the last step that goes on in this one"},
-                                   {.name = "nesterov",
-                                    .type = CNN_PARAM_BOOL,
-                                    .offset = offsetof(sgd, nesterov),
-                                    .fallback = "false",
-                                    .help = "take the gradient's step from where momentum leads"},
-                                   CNN_OPTIMIZER_DECAY("null"),
-                                   CNN_OPTIMIZER_CLIP_AND_NAME("\"SGD\""),
-                                   {0}};
+static const cnn_param params[] = {
+    CNN_OPTIMIZER_RATE("0.01"),
+    CNN_PARAM(FLOAT, sgd, momentum, "0", .low = 0, .high = 1,
+              .help = "share of the last step that goes on in this one"),
+    CNN_PARAM(BOOL, sgd, nesterov, "false", .help = "take the gradient's step from where momentum leads"),
+    CNN_OPTIMIZER_DECAY("null"),
+    CNN_OPTIMIZER_CLIP_AND_NAME("\"SGD\""),
+    {0}};
 
 static bool keeps(const cnn_optimizer *optimizer, int slot, float *start) {
     (void)slot, (void)start;
@@ -40,11 +32,7 @@ static void step(const cnn_optimizer *optimizer, double rate, int64_t t, float *
 
 extern const cnn_optimizer_class cnn_optimizer_sgd;
 const cnn_optimizer_class cnn_optimizer_sgd = {
-    .class = {.kind = "optimizer",
-              .name = "SGD",
-              .size = sizeof(sgd),
-              .params = params,
-              .help = "Stochastic gradient descent, with momentum."},
+    .class = CNN_CLASS("optimizer", "SGD", NULL, sgd, params, "Stochastic gradient descent, with momentum."),
     .slot_count = 1,
     .slot_names = (const char *const[]){"momentum"},
     .keeps = keeps,

@@ -18,10 +18,6 @@ static const cnn_param params[] = {{0}};
 
 extern const cnn_callback_class cnn_callback_terminate_nan;
 const cnn_callback_class cnn_callback_terminate_nan = {
-    .class = {.kind = "callback",
-              .name = "TerminateOnNaN",
-              .aliases = "terminate_on_nan",
-              .size = sizeof(cnn_callback),
-              .params = params,
-              .help = "Stops training when the loss is not a number any more."},
+    .class = CNN_CLASS("callback", "TerminateOnNaN", "terminate_on_nan", cnn_callback, params,
+                       "Stops training when the loss is not a number any more."),
     .on = on};

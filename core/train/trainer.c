@@ -40,7 +40,8 @@ cnn_status cnn_trainer_of(cnn_trainer **out, cnn_model *model) {
 
 cnn_status cnn_trainer_expect_compiled(const cnn_model *model, const char *who) {
     if (model->trainer && model->trainer->optimizer) return CNN_OK;
-    return cnn_fail(CNN_ERROR_STATE, "%s: model '%s' must be compiled first (model:compile{optimizer = …, loss = …})", who,
+    return cnn_fail(CNN_ERROR_STATE,
+                    "%s: model '%s' must be compiled first (model:compile{optimizer = …, loss = …})", who,
                     model->layer.name);
 }
 
@@ -52,7 +53,8 @@ void cnn_trainer_touch_weights(cnn_model *model) {
 
 /* "accuracy" is called so; an object by its config's name, else by its class. */
 static char *metric_name(const cJSON *spec) {
-    if (cJSON_IsString(spec)) return cnn_strdup(strcmp(spec->valuestring, "acc") == 0 ? "acc" : spec->valuestring);
+    if (cJSON_IsString(spec))
+        return cnn_strdup(strcmp(spec->valuestring, "acc") == 0 ? "acc" : spec->valuestring);
     const cJSON *config = cJSON_GetObjectItemCaseSensitive(spec, "config");
     const cJSON *name = cJSON_GetObjectItemCaseSensitive(config, "name");
     if (cJSON_IsString(name)) return cnn_strdup(name->valuestring);
@@ -97,8 +99,8 @@ static cnn_status check_arguments(const cJSON *config) {
         while (known[i] && strcmp(known[i], item->string) != 0) i++;
         if (known[i]) continue;
         const char *nearest = cnn_nearest(item->string, known);
-        return cnn_fail(CNN_ERROR_ARGUMENT, nearest ? "unknown argument '%s' (did you mean '%s'?)"
-                                                    : "unknown argument '%s'",
+        return cnn_fail(CNN_ERROR_ARGUMENT,
+                        nearest ? "unknown argument '%s' (did you mean '%s'?)" : "unknown argument '%s'",
                         item->string, nearest);
     }
     return CNN_OK;
@@ -156,13 +158,18 @@ static uint64_t signature(const cnn_model *model, const cnn_tensor *label) {
     uint64_t hash = mix(model->version, label ? 1 + (uint64_t)label->dtype * 16 + (uint64_t)label->rank : 0);
     for (int i = 1; label && i < label->rank; i++) hash = mix(hash, (uint64_t)label->shape[i]);
     for (int i = 0; i < model->layer.variable_count; i++)
-        hash = mix(hash, (uint64_t)(uintptr_t)model->layer.variables[i]->value + model->layer.variables[i]->value->trainable);
+        hash = mix(hash, (uint64_t)(uintptr_t)model->layer.variables[i]->value +
+                             model->layer.variables[i]->value->trainable);
     return hash;
 }
 
 static cnn_status make_plan(cnn_plan **out, const cnn_model *model, cnn_mode mode, const cnn_batch *batch) {
-    cnn_plan_options o = {.batch = batch->count, .training = mode == CNN_MODE_TRAIN, .gradients = mode == CNN_MODE_TRAIN,
-                          .inputs = model->inputs, .n_inputs = model->n_inputs, .outputs = model->outputs,
+    cnn_plan_options o = {.batch = batch->count,
+                          .training = mode == CNN_MODE_TRAIN,
+                          .gradients = mode == CNN_MODE_TRAIN,
+                          .inputs = model->inputs,
+                          .n_inputs = model->n_inputs,
+                          .outputs = model->outputs,
                           .n_outputs = model->n_outputs};
     cnn_plan_loss loss = {.label = batch->label};
     if (mode != CNN_MODE_PREDICT) {
@@ -190,8 +197,11 @@ static cnn_status fill_slot(cnn_cached_plan *c, const cnn_model *model, const cn
     for (int i = 0; i < count; i++) {
         cnn_tensor *value = cnn_plan_variable(c->plan, i);
         const cnn_variable *v = variable_of(model, value);
-        c->updates[i] = (cnn_update){.weights = cnn_f32(value), .gradient = cnn_plan_gradient(c->plan, i),
-                                     .size = value->size, .l1 = v ? v->l1 : 0, .l2 = v ? v->l2 : 0};
+        c->updates[i] = (cnn_update){.weights = cnn_f32(value),
+                                     .gradient = cnn_plan_gradient(c->plan, i),
+                                     .size = value->size,
+                                     .l1 = v ? v->l1 : 0,
+                                     .l2 = v ? v->l2 : 0};
     }
     return CNN_OK;
 }
@@ -216,7 +226,10 @@ static cnn_status find_plan(cnn_cached_plan **out, cnn_model *model, cnn_mode mo
         *out = c;
         return CNN_OK;
     }
-    cnn_cached_plan fresh = {.mode = mode, .batch = batch->count, .signature = wanted, .last_use = ++t->clock,
+    cnn_cached_plan fresh = {.mode = mode,
+                             .batch = batch->count,
+                             .signature = wanted,
+                             .last_use = ++t->clock,
                              .weights_seen = UINT64_MAX};
     cnn_status status = fill_slot(&fresh, model, batch);
     if (status != CNN_OK) {
@@ -255,7 +268,9 @@ cnn_status cnn_trainer_run(cnn_model *model, cnn_mode mode, const cnn_batch *bat
     for (int64_t i = 0; i < batch->count; i++)
         cached->seeds[i] = (batch->weight ? batch->weight[i] : 1) / (float)batch->count;
     const float *seeds = cached->seeds;
-    cnn_plan_feed feed = {.inputs = &batch->x, .labels = &batch->y, .seeds = &seeds,
+    cnn_plan_feed feed = {.inputs = &batch->x,
+                          .labels = &batch->y,
+                          .seeds = &seeds,
                           .step = t->seed + (t->optimizer ? (uint64_t)t->optimizer->iterations : 0),
                           .weights_changed = cached->weights_seen != t->weights};
     cnn_status status = cnn_plan_run(cached->plan, &feed);

@@ -30,7 +30,7 @@ typedef struct cnn_trainer {
     cJSON *metric_specs[CNN_MAX_METRICS];
     char *metric_names[CNN_MAX_METRICS];
     cnn_metric *metrics[CNN_MAX_METRICS]; /* NULL until the first labels are seen */
-    int64_t metric_label_size;            /* last size and rank of the labels that the metrics were made for */
+    int64_t metric_label_size; /* last size and rank of the labels that the metrics were made for */
     int metric_label_rank;
     cnn_cached_plan plans[CNN_MAX_PLANS];
     int plan_count;

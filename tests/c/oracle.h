@@ -1,5 +1,4 @@
-/* Reads the files of tests/oracle, Lua tables of cases, through the Lua library. Run from the project's root.
- */
+/* Reads the files of tests/oracle, Lua tables of cases, through the Lua library; from the project's root. */
 #ifndef ORACLE_H
 #define ORACLE_H
 

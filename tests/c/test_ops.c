@@ -30,7 +30,12 @@ static const op_case cases[] = {
     {"selu", NULL, {"5,17"}},
     {"sigmoid", NULL, {"5,17"}},
     {"tanh", NULL, {"5,17"}},
+    {"relu6", NULL, {"5,17"}},
+    {"hard_sigmoid", NULL, {"5,17"}},
+    {"softsign", NULL, {"5,17"}},
     {"softplus", NULL, {"5,17"}},
+    {"gelu", NULL, {"5,17"}},
+    {"gelu", "{\"approximate\": true}", {"5,17"}},
     {"silu", NULL, {"5,17"}},
     {"exp", NULL, {"5,17"}},
     {"log", NULL, {"+5,17"}},
@@ -175,7 +180,10 @@ static void check_gradient(const op_case *c) {
 
 static void gradients_are_those_of_finite_differences(void **state) {
     (void)state;
+    int threads = cnn_threads();
+    OK(cnn_set_threads(1)); /* thousands of tiny passes */
     for_each_cpu_and_case(check_gradient);
+    OK(cnn_set_threads(threads));
 }
 
 /* ---- threads ------------------------------------------------------------------------------------------- */
