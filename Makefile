@@ -2,12 +2,14 @@
 #
 # Objects lie under build/$(FLAVOUR); a flavour is a set of compiler flags (release, asan).
 # Everything in core/ becomes libcnn; bindings/ becomes the module cnn.so and, with main.c, the program.
+# CPPFLAGS, CFLAGS and LDFLAGS are the user's: they come after the flags from here.
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
 FLAVOUR ?= release
 B       := build/$(FLAVOUR)
-VERSION := 0.1.0
+VERSION := $(shell sed -n 's/^.define CNN_VERSION "\(.*\)"/\1/p' core/cnn.h)
+SOVERSION := 0
 
 CC      ?= cc
 CSTD    := -std=c11 -D_GNU_SOURCE
@@ -18,14 +20,16 @@ else
 OPT     := -O3 -g -fno-math-errno -fno-trapping-math
 endif
 
-PKGS    := lua5.4 openblas hdf5 libzip libcjson zlib libedit stb
-# Found once, and only where needed: pkg-config is itself one of the packages that setup installs.
-PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
-PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs openblas hdf5 libzip libcjson zlib))$(PKG_LIBS)
-LUA_LIBS   = $(eval LUA_LIBS := $$(shell pkg-config --libs lua5.4))$(LUA_LIBS)
+# pkg-config is itself one of the packages that setup installs: it is asked when something is compiled, once.
+PKGS       := openblas hdf5 libzip libcjson zlib
+PROG_PKGS  := lua5.4 libedit stb
+PKG_CFLAGS  = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS) $(PROG_PKGS) 2>/dev/null))$(PKG_CFLAGS)
+PKG_LIBS    = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS) 2>/dev/null))$(PKG_LIBS)
+LUA_LIBS    = $(eval LUA_LIBS := $$(shell pkg-config --libs lua5.4 2>/dev/null))$(LUA_LIBS)
 
-CFLAGS   = $(CSTD) $(OPT) $(WARN) -fPIC -fopenmp -fvisibility=hidden -MMD -MP -Icore $(PKG_CFLAGS)
-LDFLAGS  = $(filter -fsanitize=%,$(OPT)) -fopenmp
+COMPILE  = $(CC) $(CSTD) $(OPT) $(WARN) -fPIC -fopenmp -fvisibility=hidden -MMD -MP -Icore $(PKG_CFLAGS) \
+           $(CPPFLAGS) $(CFLAGS)
+LINK     = $(CC) $(filter -fsanitize=%,$(OPT)) -fopenmp -Wl,--as-needed $(LDFLAGS)
 LIBS     = $(PKG_LIBS) -lm -lpthread
 
 # Each kernel file is compiled once per instruction set; core/kernels/dispatch.c chooses at run time.
@@ -50,78 +54,115 @@ MOBJS    := $(MODULE:%.c=$(B)/%.o) $(B)/prelude.o
 POBJS    := $(B)/bindings/main.o $(B)/bindings/repl.o
 CTESTS   := $(patsubst %.c,$(B)/%,$(wildcard tests/c/test_*.c))
 
-.PHONY: all setup mnist test check asan lint bench oracle install uninstall clean
+.PHONY: all programs setup setup-test setup-bench mnist test check asan lint bench oracle install uninstall clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(if $(filter release,$(FLAVOUR)),cnnlua) $(B)/cnnlua $(B)/cnn.so $(B)/libcnn.so
 
+# All that `make check` runs.
+programs: all $(CTESTS)
+
 cnnlua: $(B)/cnnlua
 	@ln -sf $< $@
 
-$(B)/libcnn.a: $(COBJS)
+$(B)/libcnn.a: $(COBJS) $(B)/parts
 	@rm -f $@
-	ar rcs $@ $^
+	ar rcs $@ $(COBJS)
 
-$(B)/libcnn.so: $(COBJS)
-	$(CC) -shared -Wl,-soname,libcnn.so.0 $(LDFLAGS) -o $@ $^ $(LIBS)
+$(B)/libcnn.so: $(COBJS) $(B)/parts
+	$(LINK) -shared -Wl,-soname,libcnn.so.$(SOVERSION) -o $@ $(COBJS) $(LIBS)
 
-$(B)/cnn.so: $(MOBJS) $(B)/libcnn.a
-	$(CC) -shared $(LDFLAGS) -o $@ $^ $(LIBS)
+# The module keeps libcnn's symbols to itself: a process may have another libcnn besides.
+$(B)/cnn.so: $(MOBJS) $(B)/libcnn.a $(B)/parts
+	$(LINK) -shared -Wl,--exclude-libs,ALL -o $@ $(MOBJS) $(B)/libcnn.a $(LIBS)
 
-$(B)/cnnlua: $(POBJS) $(MOBJS) $(B)/libcnn.a
-	$(CC) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS) $(LUA_LIBS) -ledit
+$(B)/cnnlua: $(POBJS) $(MOBJS) $(B)/libcnn.a $(B)/parts
+	$(LINK) -rdynamic -o $@ $(POBJS) $(MOBJS) $(B)/libcnn.a $(LIBS) $(LUA_LIBS) -ledit
 
 # The Lua half of the module is compiled in: one C array of name and source per file.
-$(B)/prelude.c: bindings/embed.lua $(PRELUDE)
-	@mkdir -p $(@D)
+$(B)/prelude.c: bindings/embed.lua $(PRELUDE) $(B)/parts
 	lua5.4 bindings/embed.lua $(PRELUDE) > $@
 
-$(B)/prelude.o: $(B)/prelude.c
-	$(CC) $(CFLAGS) -c -o $@ $<
+$(B)/prelude.o: $(B)/prelude.c $(B)/flags
+	$(COMPILE) -c -o $@ $<
 
 define kernel_rule
-$(B)/%.$(1).o: %.c
+$(B)/%.$(1).o: %.c $(B)/flags
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS) $$(ISA_$(1)) -DCNN_ISA=$(1) -c -o $$@ $$<
+	$$(COMPILE) $$(ISA_$(1)) -DCNN_ISA=$(1) -c -o $$@ $$<
 endef
 $(foreach isa,$(ISAS),$(eval $(call kernel_rule,$(isa))))
 
-$(B)/%.o: %.c
+$(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -c -o $@ $<
+	$(COMPILE) -c -o $@ $<
 
-$(B)/tests/c/%: tests/c/%.c $(B)/libcnn.a
+$(B)/tests/c/%: tests/c/%.c $(B)/libcnn.a $(B)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $< $(B)/libcnn.a $(LIBS) $(LUA_LIBS) -lcmocka
+	$(COMPILE) -MF $@.d -o $@ $< $(B)/libcnn.a $(LDFLAGS) $(LIBS) $(LUA_LIBS) -lcmocka
 
-$(B)/tests/bench/%: tests/bench/%.c $(B)/libcnn.a
+$(B)/tests/bench/%: tests/bench/%.c $(B)/libcnn.a $(B)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $< $(B)/libcnn.a $(LIBS)
+	$(COMPILE) -MF $@.d -o $@ $< $(B)/libcnn.a $(LDFLAGS) $(LIBS)
+
+# Two files that change only when what they say does: how things are compiled, and what is put together of
+# what. Whatever follows from one of them depends on it.
+define flags_text
+$(COMPILE)
+$(foreach isa,$(ISAS),$(isa) $(ISA_$(isa)))
+endef
+
+define parts_text
+$(LINK) $(LIBS) $(LUA_LIBS)
+$(COBJS)
+$(MOBJS)
+$(PRELUDE)
+endef
+
+define keep_text
+@pkg-config --print-errors --exists $(PKGS) $(PROG_PKGS) || { echo "'make setup' installs what is missing." >&2; exit 1; }
+$(file >$@.new,$($(@F)_text))
+@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+endef
+
+$(B)/flags $(B)/parts: FORCE | $(B)
+	$(keep_text)
+
+$(B):
+	@mkdir -p $@
+
+FORCE:
 
 clean:
 	rm -rf build cnnlua
 
 # ---- setting the machine up -------------------------------------------------------------------------------
 
-# Debian's packages: to build, to run, to test. Missing ones are installed where root or sudo may.
-PACKAGES := gcc pkg-config lua5.4 liblua5.4-dev libopenblas-dev libstb-dev libhdf5-dev libzip-dev libcjson-dev \
-            zlib1g-dev libedit-dev curl dataset-fashion-mnist
-TEST_PACKAGES  := libcmocka-dev lua-unit lua-check clang-format util-linux
+# Debian's packages: to build and run, to test, to race. Missing ones are installed where root or sudo may.
+PACKAGES := gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libopenblas-dev libstb-dev libhdf5-dev libzip-dev \
+            libcjson-dev zlib1g-dev libedit-dev curl ca-certificates dataset-fashion-mnist
+TEST_PACKAGES  := libcmocka-dev lua-unit lua-check clang-format mandoc python3
 BENCH_PACKAGES := python3-torch
 
-installed = $(shell dpkg-query -W -f '$${db:Status-Abbrev} $${binary:Package}\n' $(1) 2>/dev/null | sed -n 's/^ii  *\([^:]*\).*/\1/p')
+installed = $(shell dpkg-query -W -f '$${db:Status-Abbrev} $${binary:Package}\n' $(1) 2>/dev/null | sed -n 's/^.i  *\([^: ]*\).*/\1/p')
+
+APT_GET := apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3
 
 define install_packages
 @missing="$(filter-out $(call installed,$(1)),$(1))"; \
-if [ -n "$$missing" ]; then \
-    as_root=; [ "$$(id -u)" = 0 ] || as_root="sudo -n"; \
-    if ! command -v apt-get >/dev/null || { [ -n "$$as_root" ] && ! $$as_root true 2>/dev/null; }; then \
-        echo "These packages are missing; please install them: $$missing" >&2; exit 1; \
-    fi; \
-    $$as_root apt-get update && \
-    DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -y --no-install-recommends $$missing; \
-fi
+[ -n "$$missing" ] || exit 0; \
+if ! command -v dpkg-query >/dev/null; then \
+    echo "This is no Debian; what it calls $$missing should be here." >&2; exit 0; \
+fi; \
+as_root=; [ "$$(id -u)" = 0 ] || as_root="sudo -n"; \
+if ! command -v apt-get >/dev/null || ! $$as_root true 2>/dev/null; then \
+    echo "These packages are missing, and only root can install them:" >&2; \
+    echo "    apt-get install $$missing" >&2; exit 1; \
+fi; \
+echo "Installing $$missing"; \
+$$as_root $(APT_GET) update </dev/null; \
+$$as_root env DEBIAN_FRONTEND=noninteractive $(APT_GET) install -y --no-install-recommends $$missing </dev/null
 endef
 
 setup:
@@ -135,33 +176,33 @@ setup-bench: setup
 
 # ---- running ----------------------------------------------------------------------------------------------
 
-JOBS := $(shell nproc 2>/dev/null || echo 1)
+# As many jobs as there are cores, unless make was told already.
+SUBMAKE = $(MAKE) --no-print-directory
+BUILD   = @$(SUBMAKE) $(if $(findstring --jobserver,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 1))
 
 mnist: setup
-	@$(MAKE) --no-print-directory -j$(JOBS) all
+	$(BUILD) all
 	./cnnlua scripts/mnist.lua
 
 test: setup-test
-	@$(MAKE) --no-print-directory -j$(JOBS) all $(CTESTS)
-	@$(MAKE) --no-print-directory check
+	$(BUILD) programs
+	@$(SUBMAKE) check
 
 # Runs what is built. The data sets that tests look for lie in CNNLUA_DATA; those that need them skip without.
 check:
-	B=$(B) sh tests/run.sh
+	@B=$(B) sh tests/run.sh $(CTESTS)
 
-asan: setup-test
-	@$(MAKE) --no-print-directory -j$(JOBS) FLAVOUR=asan all asan-tests
-	@$(MAKE) --no-print-directory FLAVOUR=asan check
-
-asan-tests: $(CTESTS)
+asan:
+	@$(SUBMAKE) FLAVOUR=asan test
 
 lint: setup-test
-	clang-format --dry-run -Werror $(wildcard core/*.h core/*/*.[ch] bindings/*.[ch] tests/c/*.[ch] tests/bench/*.c)
-	luacheck -q bindings scripts datasets tests
-	lua5.4 tests/lint/includes.lua
+	@clang-format --dry-run -Werror $(wildcard core/*.h core/*/*.[ch] bindings/*.[ch] tests/c/*.[ch] tests/bench/*.c)
+	@report=$$(luacheck -q bindings scripts datasets tests) || { echo "$$report"; exit 1; }
+	@report=$$(mandoc -T lint -W warning bindings/cnnlua.1 2>&1) || { echo "$$report"; exit 1; }
+	@lua5.4 tests/lint/includes.lua
 
 bench: setup-bench
-	@$(MAKE) --no-print-directory -j$(JOBS) all $(B)/tests/bench/conv
+	$(BUILD) all $(B)/tests/bench/conv
 	/usr/bin/python3 tests/bench/race.py
 	$(B)/tests/bench/conv
 
@@ -172,26 +213,39 @@ oracle: setup-bench
 
 # ---- installing -------------------------------------------------------------------------------------------
 
-LUA_CMOD := $(PREFIX)/lib/lua/5.4
-PC       := $(DESTDIR)$(PREFIX)/lib/pkgconfig/cnn.pc
+ROOT   = $(DESTDIR)$(PREFIX)
+CMOD   = lib/lua/5.4
+FOLDERS = bin include lib/pkgconfig $(CMOD) share/man/man1 share/cnnlua/scripts
+
+define pc_text
+prefix=$(PREFIX)
+includedir=$${prefix}/include
+libdir=$${prefix}/lib
+
+Name: cnn
+Description: Convolutional neural networks on CPUs
+Version: $(VERSION)
+Libs: -L$${libdir} -lcnn
+Cflags: -I$${includedir}
+endef
 
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include
-	install -d $(DESTDIR)$(LUA_CMOD) $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/cnnlua/scripts
-	install -m 755 $(B)/cnnlua $(DESTDIR)$(PREFIX)/bin/cnnlua
-	install -m 755 $(B)/libcnn.so $(DESTDIR)$(PREFIX)/lib/libcnn.so.$(VERSION)
-	ln -sf libcnn.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libcnn.so.0
-	ln -sf libcnn.so.0 $(DESTDIR)$(PREFIX)/lib/libcnn.so
-	install -m 644 core/cnn.h $(DESTDIR)$(PREFIX)/include/cnn.h
-	install -m 755 $(B)/cnn.so $(DESTDIR)$(LUA_CMOD)/cnn.so
-	install -m 644 bindings/cnnlua.1 $(DESTDIR)$(PREFIX)/share/man/man1/cnnlua.1
-	install -m 644 scripts/*.lua $(DESTDIR)$(PREFIX)/share/cnnlua/scripts
-	printf 'prefix=%s\nName: cnn\nDescription: Convolutional neural networks on CPUs\nVersion: %s\nLibs: -L$${prefix}/lib -lcnn\nCflags: -I$${prefix}/include\n' \
-	    '$(PREFIX)' '$(VERSION)' > $(PC)
+	install -d $(FOLDERS:%=$(ROOT)/%)
+	install -m 755 $(B)/cnnlua $(ROOT)/bin/cnnlua
+	install -m 755 $(B)/libcnn.so $(ROOT)/lib/libcnn.so.$(VERSION)
+	ln -sf libcnn.so.$(VERSION) $(ROOT)/lib/libcnn.so.$(SOVERSION)
+	ln -sf libcnn.so.$(SOVERSION) $(ROOT)/lib/libcnn.so
+	install -m 644 core/cnn.h $(ROOT)/include/cnn.h
+	$(file >$(B)/cnn.pc,$(pc_text))install -m 644 $(B)/cnn.pc $(ROOT)/lib/pkgconfig/cnn.pc
+	install -m 755 $(B)/cnn.so $(ROOT)/$(CMOD)/cnn.so
+	install -m 644 bindings/cnnlua.1 $(ROOT)/share/man/man1/cnnlua.1
+	install -m 644 scripts/*.lua $(ROOT)/share/cnnlua/scripts
+	@if [ -z "$(DESTDIR)" ]; then ldconfig 2>/dev/null || true; fi
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/cnnlua $(DESTDIR)$(PREFIX)/lib/libcnn.so* $(DESTDIR)$(PREFIX)/include/cnn.h
-	rm -f $(DESTDIR)$(LUA_CMOD)/cnn.so $(PC) $(DESTDIR)$(PREFIX)/share/man/man1/cnnlua.1
-	rm -rf $(DESTDIR)$(PREFIX)/share/cnnlua
+	rm -f $(ROOT)/bin/cnnlua $(ROOT)/include/cnn.h $(ROOT)/lib/pkgconfig/cnn.pc $(ROOT)/$(CMOD)/cnn.so
+	rm -f $(ROOT)/lib/libcnn.so $(ROOT)/lib/libcnn.so.$(SOVERSION) $(ROOT)/lib/libcnn.so.$(VERSION)
+	rm -f $(ROOT)/share/man/man1/cnnlua.1
+	rm -rf $(ROOT)/share/cnnlua
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

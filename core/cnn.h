@@ -94,6 +94,7 @@ typedef struct cnn_tensor {
     struct cnn_tensor *base;
     struct cnn_node *node; /* symbolic: the op application that makes it */
     bool trainable;        /* the value of a trainable variable: gradient tapes watch it */
+    uint32_t version; /* counts writes in place, by which a tape knows that what it recorded has changed */
 } cnn_tensor;
 
 CNN_API const char *cnn_dtype_name(cnn_dtype dtype); /* "float32", … */
@@ -260,6 +261,19 @@ CNN_API void cnn_random_permutation(cnn_random *random, int32_t *out, int32_t co
 CNN_API cnn_status cnn_apply(cnn_tensor **out, const char *op, const char *attributes,
                              cnn_tensor *const *inputs, int count);
 CNN_API const char *const *cnn_op_names(void);
+
+/* A gradient tape records what is applied to tensors that it follows while it is open: trainable variables unless
+ * watch_variables is false, watched tensors, and all that is made of them. Tapes of one thread nest; the one opened
+ * last is stopped first or later, as you like. */
+typedef struct cnn_tape cnn_tape;
+CNN_API cnn_status cnn_tape_new(cnn_tape **out, bool persistent, bool watch_variables);
+CNN_API cnn_status cnn_tape_watch(cnn_tape *tape, cnn_tensor *tensor); /* float32 */
+CNN_API void cnn_tape_stop(cnn_tape *tape);                            /* records no more */
+/* The gradients of Σ target·output_gradient (NULL: all 1) with respect to the sources: new references, NULL where
+ * target does not depend on a source. Once, unless the tape is persistent. */
+CNN_API cnn_status cnn_tape_gradient(cnn_tape *tape, cnn_tensor *target, cnn_tensor *const *sources,
+                                     int count, const cnn_tensor *output_gradient, cnn_tensor **out);
+CNN_API void cnn_tape_free(cnn_tape *tape);
 
 /* ---- layers ------------------------------------------------------------------------------------------ */
 

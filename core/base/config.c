@@ -111,7 +111,10 @@ static cnn_status read_shape(const char *who, const cnn_param *param, const cJSO
 }
 
 static cnn_status read_choice(const char *who, const cnn_param *param, const cJSON *value, int *choice) {
-    int position = cJSON_IsString(value) ? cnn_choice_find(param->choices, value->valuestring) : -1;
+    char word[32] = "";
+    if (cJSON_IsString(value)) snprintf(word, sizeof word, "%s", value->valuestring);
+    for (char *c = word; *c; c++) *c = (char)tolower((unsigned char)*c); /* Keras takes "SAME" too */
+    int position = cnn_choice_find(param->choices, word);
     if (position >= 0) {
         *choice = position;
         return CNN_OK;
@@ -287,21 +290,38 @@ static bool answers_to(const cnn_class *class, const char *name) {
     return strcmp(snake, name) == 0 || (class->aliases && cnn_choice_find(class->aliases, name) >= 0);
 }
 
-cnn_status cnn_class_find(const cnn_class **out, const cnn_class *const *classes, const char *name) {
-    enum { MOST = 128 };
-    const char *names[MOST + 1];
-    int count = 0;
+/* All that the classes answer to: names, these with underscores, aliases. The words lie in the text. */
+static int class_words(const cnn_class *const *classes, const char **words, int most, cnn_text *text) {
     for (int i = 0; classes[i]; i++) {
-        if (answers_to(classes[i], name)) {
-            *out = classes[i];
-            return CNN_OK;
-        }
-        if (count < MOST) names[count++] = classes[i]->name;
+        char snake[64];
+        cnn_snake_case(snake, sizeof snake, classes[i]->name);
+        const char *aliases = classes[i]->aliases;
+        cnn_text_add(text, aliases ? "%s %s %s " : "%s %s ", classes[i]->name, snake, aliases);
     }
-    names[count] = NULL;
-    const char *nearest = cnn_nearest(name, names);
-    return cnn_fail(CNN_ERROR_ARGUMENT, nearest ? "unknown %s '%s' (did you mean '%s'?)" : "unknown %s '%s'",
-                    classes[0]->kind, name, nearest);
+    if (text->failed || !text->bytes) return 0;
+    int count = 0;
+    char *rest = NULL;
+    for (char *word = strtok_r(text->bytes, " ", &rest); word && count < most; word = strtok_r(NULL, " ", &rest))
+        words[count++] = word;
+    return count;
+}
+
+cnn_status cnn_class_find(const cnn_class **out, const cnn_class *const *classes, const char *name) {
+    for (int i = 0; classes[i]; i++) {
+        if (!answers_to(classes[i], name)) continue;
+        *out = classes[i];
+        return CNN_OK;
+    }
+    enum { MOST = 512 };
+    const char *words[MOST + 1];
+    cnn_text text = {0};
+    words[class_words(classes, words, MOST, &text)] = NULL;
+    const char *nearest = cnn_nearest(name, words);
+    cnn_status status =
+        cnn_fail(CNN_ERROR_ARGUMENT, nearest ? "unknown %s '%s' (did you mean '%s'?)" : "unknown %s '%s'",
+                 classes[0]->kind, name, nearest);
+    cnn_text_free(&text);
+    return status;
 }
 
 cnn_status cnn_object_new(void **out, const cnn_class *class, const cJSON *config) {

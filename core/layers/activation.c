@@ -27,8 +27,7 @@ cnn_status cnn_activation_read(cnn_activation *activation, const cJSON *spec) {
     *activation = (cnn_activation){0};
     if (!spec || cJSON_IsNull(spec)) return CNN_OK;
     void *attributes;
-    cnn_status status = cnn_object_from(&attributes, activations, spec);
-    if (status != CNN_OK) return cnn_fail_in(status, "activation");
+    CNN_TRY(cnn_object_from(&attributes, activations, spec));
     const cnn_class *class = ((const cnn_object *)attributes)->class;
     if (class != &cnn_op_identity.class) {
         activation->op = (const cnn_op *)class;
@@ -63,7 +62,7 @@ static const cnn_param params[] = {
 
 static cnn_status init(cnn_layer *layer) {
     activation_layer *self = (activation_layer *)layer;
-    return cnn_activation_read(&self->activation, self->spec);
+    return cnn_layer_argument(layer, "activation", cnn_activation_read(&self->activation, self->spec));
 }
 
 static cnn_status call(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs,

@@ -48,9 +48,12 @@ static const cnn_param params[] = {
 
 static cnn_status init(cnn_layer *layer) {
     conv2d *self = (conv2d *)layer;
-    CNN_TRY(cnn_activation_read(&self->activation, self->activation_spec));
-    CNN_TRY(cnn_initializer_check(self->kernel_initializer));
-    CNN_TRY(cnn_initializer_check(self->bias_initializer));
+    CNN_TRY(cnn_layer_argument(layer, "activation",
+                               cnn_activation_read(&self->activation, self->activation_spec)));
+    CNN_TRY(cnn_layer_argument(layer, "kernel_initializer", cnn_initializer_check(self->kernel_initializer)));
+    CNN_TRY(cnn_layer_argument(layer, "bias_initializer", cnn_initializer_check(self->bias_initializer)));
+    CNN_TRY(cnn_layer_argument(layer, "kernel_regularizer", cnn_regularizer_check(self->kernel_regularizer)));
+    CNN_TRY(cnn_layer_argument(layer, "bias_regularizer", cnn_regularizer_check(self->bias_regularizer)));
     CNN_TRY(cnn_layer_refuse(layer, "activity_regularizer", self->activity_regularizer));
     CNN_TRY(cnn_layer_refuse(layer, "kernel_constraint", self->kernel_constraint));
     CNN_TRY(cnn_layer_refuse(layer, "bias_constraint", self->bias_constraint));

@@ -234,3 +234,8 @@ cnn_status cnn_regularizer_read(const cJSON *spec, float *l1, float *l2) {
     cnn_object_free(object);
     return CNN_OK;
 }
+
+cnn_status cnn_regularizer_check(const cJSON *spec) {
+    float l1, l2;
+    return cnn_regularizer_read(spec, &l1, &l2);
+}

@@ -30,6 +30,7 @@ cnn_status cnn_initializer_fill(const cJSON *spec, cnn_random *random, float *ou
                                 const int64_t *shape);
 
 extern const cnn_class *const cnn_regularizers[]; /* L1, L2, L1L2 */
+cnn_status cnn_regularizer_check(const cJSON *spec);
 /* null, "l1", "l2", "l1_l2" or {"class_name": "L2", "config": {"l2": 0.01}} → the two factors. */
 cnn_status cnn_regularizer_read(const cJSON *spec, float *l1, float *l2);
 

@@ -24,14 +24,16 @@ static char *next_name(const cnn_class *class) {
     int slot = 0, last = (int)(sizeof name_counts / sizeof *name_counts) - 1;
     while (slot < last && name_counts[slot].class && name_counts[slot].class != class) slot++;
     name_counts[slot].class = class;
-    int count = name_counts[slot].count++;
+    int count = name_counts[slot].count;
     char base[64], name[80];
     cnn_snake_case(base, sizeof base, class->name);
     if (count > 0)
         snprintf(name, sizeof name, "%s_%d", base, count);
     else
         snprintf(name, sizeof name, "%s", base);
-    return cnn_strdup(name);
+    char *copy = cnn_strdup(name);
+    if (copy) name_counts[slot].count++;
+    return copy;
 }
 
 /* ---- life ---------------------------------------------------------------------------------------------- */
@@ -190,6 +192,13 @@ cnn_status cnn_layer_fail(const cnn_layer *layer, cnn_status status) {
     return cnn_fail_in(status, who);
 }
 
+cnn_status cnn_layer_argument(const cnn_layer *layer, const char *argument, cnn_status status) {
+    char who[96];
+    if (status == CNN_OK) return CNN_OK;
+    snprintf(who, sizeof who, "%s: '%s'", layer->class->name, argument);
+    return cnn_fail_in(status, who);
+}
+
 cnn_status cnn_layer_refuse(const cnn_layer *layer, const char *argument, const cJSON *value) {
     if (!value) return CNN_OK;
     return cnn_fail(CNN_ERROR_ARGUMENT, "%s: '%s' is not supported", layer->class->name, argument);
@@ -231,9 +240,13 @@ cnn_status cnn_call_record(cnn_tensor *result, cnn_layer *layer, cnn_tensor *con
     return CNN_OK;
 }
 
-/* A layer may give its input back as it is; a result of its own is needed where the call is recorded. */
-static cnn_status own_result(cnn_tensor **result) {
-    if (!(*result)->node->call && (*result)->node->op) return CNN_OK;
+/* A layer may give its input back as it is, or what another layer made; where the call is recorded, a result of its own
+ * is needed. */
+static cnn_status own_result(cnn_tensor **result, cnn_tensor *const *inputs, int n_inputs) {
+    bool own = !(*result)->node->call && (*result)->node->op;
+    for (int i = 0; i < n_inputs; i++)
+        if (inputs[i] == *result) own = false;
+    if (own) return CNN_OK;
     cnn_tensor *own;
     CNN_TRY(cnn_op_apply(&own, &cnn_op_identity, NULL, result, 1, false));
     cnn_tensor_release(*result);
@@ -271,7 +284,7 @@ cnn_status cnn_layer_call(cnn_tensor **out, cnn_layer *layer, cnn_tensor *const 
     cnn_tensor *result = NULL;
     if (status == CNN_OK) status = class->call(layer, &result, inputs, count, training);
     if (status == CNN_OK && !result->data) {
-        status = own_result(&result);
+        status = own_result(&result, inputs, count);
         if (status == CNN_OK) status = cnn_call_record(result, layer, inputs, count);
     }
     if (status != CNN_OK) {

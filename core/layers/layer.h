@@ -49,6 +49,8 @@ struct cnn_layer {
 /* An argument that Keras writes into configs and that only its neutral value, null, is taken of. */
 #define CNN_UNSUPPORTED_PARAM(argument, type_name)                                                           \
     CNN_PARAM(JSON, type_name, argument, "null", .help = "only nil")
+/* The status of reading an argument, its error with the layer's class and the argument's name before it. */
+cnn_status cnn_layer_argument(const cnn_layer *layer, const char *argument, cnn_status status);
 /* The error for such an argument that is not null. */
 cnn_status cnn_layer_refuse(const cnn_layer *layer, const char *argument, const cJSON *value);
 

@@ -2,49 +2,33 @@
  * before it is read. Ops that only rename memory dissolve into aliases; a softmax or sigmoid right before a
  * crossentropy gives way to the loss from logits, which is stable and has the simpler gradient. */
 #include "model/plan_types.h"
+#include "model/graph.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "ops/loss.h"
 
 #include <string.h>
 
-/* ---- growing lists --------------------------------------------------------------------------------------- */
-
-static cnn_status grow(void **items, int count, int *capacity, size_t size) {
-    if (count < *capacity) return CNN_OK;
-    int wider = *capacity ? 2 * *capacity : 32;
-    void *grown = cnn_realloc(*items, (size_t)wider * size);
-    if (!grown) return cnn_fail_memory((size_t)wider * size);
-    *items = grown;
-    *capacity = wider;
-    return CNN_OK;
-}
+/* ---- values ---------------------------------------------------------------------------------------------- */
 
 static cnn_status add_value(cnn_plan *plan, value v, int *index) {
-    CNN_TRY(grow((void **)&plan->values, plan->n_values, &plan->value_capacity, sizeof v));
+    CNN_TRY(cnn_list_grow((void **)&plan->values, plan->n_values, &plan->value_capacity, sizeof v));
     *index = plan->n_values;
     plan->values[plan->n_values++] = v;
     return CNN_OK;
 }
 
-/* A header for the whole batch. */
-static cnn_tensor head_for(const cnn_plan *plan, cnn_dtype dtype, int rank, const int64_t *shape,
-                           bool sampled) {
+/* Sets the header for the whole batch. */
+static cnn_status set_head(const cnn_plan *plan, value *v, cnn_dtype dtype, int rank, const int64_t *shape) {
     int64_t sizes[CNN_MAX_RANK];
-    for (int i = 0; i < rank; i++) sizes[i] = i == 0 && sampled ? plan->batch : shape[i];
-    return cnn_tensor_wrap(dtype, rank, sizes, NULL);
-}
-
-/* ---- values ---------------------------------------------------------------------------------------------- */
-
-static int find_value(const cnn_plan *plan, const cnn_tensor *source) {
-    for (int i = plan->n_values - 1; i >= 0; i--)
-        if (plan->values[i].source == source) return i;
-    return -1;
+    for (int i = 0; i < rank; i++) sizes[i] = i == 0 && v->sampled ? plan->batch : shape[i];
+    if (cnn_shape_size("model", dtype, rank, sizes) < 0) return CNN_ERROR_SHAPE;
+    v->head = cnn_tensor_wrap(dtype, rank, sizes, NULL);
+    return CNN_OK;
 }
 
 static cnn_status add_variable(cnn_plan *plan, cnn_tensor *tensor, int *index) {
-    CNN_TRY(grow((void **)&plan->variables, plan->n_variables, &plan->variable_capacity,
+    CNN_TRY(cnn_list_grow((void **)&plan->variables, plan->n_variables, &plan->variable_capacity,
                  sizeof *plan->variables));
     *index = plan->n_variables++;
     plan->variables[*index] =
@@ -61,6 +45,11 @@ static cnn_status add_constant(cnn_plan *plan, cnn_tensor *tensor, int *index) {
         v.needs_gradient = true;
     }
     return add_value(plan, v, index);
+}
+
+/* True if a symbolic tensor's first size is the unknown one. */
+static bool has_batch(const cnn_tensor *tensor) {
+    return tensor->rank > 0 && tensor->shape[0] < 0;
 }
 
 /* ---- steps ----------------------------------------------------------------------------------------------- */
@@ -80,24 +69,29 @@ static cnn_status new_step(step *s, const cnn_op *op, const void *attributes, co
     return CNN_OK;
 }
 
-static cnn_status infer_step(const cnn_plan *plan, step *s) {
-    const cnn_tensor *heads[64];
-    if (s->n_inputs > 64) return cnn_fail(CNN_ERROR_ARGUMENT, "%s: too many inputs", s->op->class.name);
-    for (int i = 0; i < s->n_inputs; i++) heads[i] = &plan->values[s->inputs[i]].head;
-    return cnn_op_infer(s->op, s->attributes, heads, s->n_inputs, &s->info);
+static cnn_status infer(const cnn_plan *plan, const cnn_op *op, const void *attributes, const int *inputs,
+                        int n_inputs, cnn_op_info *info) {
+    const cnn_tensor *heads[CNN_MAX_INPUTS];
+    for (int i = 0; i < n_inputs; i++) heads[i] = &plan->values[inputs[i]].head;
+    return cnn_op_infer(op, attributes, heads, n_inputs, plan->training, info);
 }
 
-/* Adds a step and its output value. source: the graph's tensor, or NULL. */
+static cnn_status infer_step(const cnn_plan *plan, step *s) {
+    return infer(plan, s->op, s->attributes, s->inputs, s->n_inputs, &s->info);
+}
+
+/* Adds a step and its output value. source: the graph's tensor, or NULL for a loss. */
 static cnn_status add_step(cnn_plan *plan, const cnn_op *op, const void *attributes, const int *inputs,
-                           int n_inputs, const cnn_tensor *source, bool sampled, int *output) {
-    CNN_TRY(grow((void **)&plan->steps, plan->n_steps, &plan->step_capacity, sizeof *plan->steps));
+                           int n_inputs, const cnn_tensor *source, int *output) {
+    CNN_TRY(cnn_list_grow((void **)&plan->steps, plan->n_steps, &plan->step_capacity, sizeof *plan->steps));
     step *s = &plan->steps[plan->n_steps++];
     CNN_TRY(new_step(s, op, attributes, inputs, n_inputs));
     CNN_TRY(infer_step(plan, s));
 
-    value v = {.kind = VALUE_COMPUTED, .source = source, .index = -1, .alias_of = -1, .sampled = sampled};
-    v.head = head_for(plan, s->info.dtype, s->info.rank, s->info.shape, sampled);
-    s->per_sample = s->info.per_sample && sampled;
+    value v = {.kind = VALUE_COMPUTED, .source = source, .index = -1, .alias_of = -1};
+    v.sampled = (!source || has_batch(source)) && s->info.rank > 0 && s->info.shape[0] == plan->batch;
+    CNN_TRY(set_head(plan, &v, s->info.dtype, s->info.rank, s->info.shape));
+    s->per_sample = s->info.per_sample && v.sampled;
     for (int i = 0; i < n_inputs; i++) {
         const value *in = &plan->values[inputs[i]];
         if (!in->sampled && !step_shares(s, i)) s->per_sample = false;
@@ -110,47 +104,83 @@ static cnn_status add_step(cnn_plan *plan, const cnn_op *op, const void *attribu
     return CNN_OK;
 }
 
-/* ---- the walk -------------------------------------------------------------------------------------------- */
-
-static cnn_status visit(cnn_plan *plan, cnn_tensor *tensor, int *index);
+/* ---- the graph ------------------------------------------------------------------------------------------- */
 
 /* An alias of a sampled value takes its memory, and needs no step. */
-static cnn_status add_alias(cnn_plan *plan, const cnn_tensor *tensor, int input, int *index) {
-    value v = {.kind = VALUE_COMPUTED, .source = tensor, .index = -1, .alias_of = input, .sampled = true};
-    v.head = head_for(plan, tensor->dtype, tensor->rank, tensor->shape, true);
-    v.needs_gradient = plan->values[input].needs_gradient;
+static cnn_status add_alias(cnn_plan *plan, const cnn_tensor *tensor, const cnn_op_info *info, int input,
+                            int *index) {
+    value v = {.kind = VALUE_COMPUTED,
+               .source = tensor,
+               .index = -1,
+               .alias_of = plan_root(plan, input),
+               .sampled = true,
+               .needs_gradient = plan->values[input].needs_gradient};
+    CNN_TRY(set_head(plan, &v, info->dtype, info->rank, info->shape));
     return add_value(plan, v, index);
 }
 
-static cnn_status visit_node(cnn_plan *plan, cnn_tensor *tensor, int *index) {
+static cnn_status add_node(cnn_plan *plan, const cnn_tensor *tensor, const int *inputs, int *index) {
     const cnn_node *node = tensor->node;
-    int inputs[64];
-    if (!node->op)
-        return cnn_fail(CNN_ERROR_STATE,
-                        "model: an input that the outputs depend on is not among its inputs");
-    if (node->n_inputs > 64) return cnn_fail(CNN_ERROR_ARGUMENT, "%s: too many inputs", node->op->class.name);
-    for (int i = 0; i < node->n_inputs; i++) CNN_TRY(visit(plan, node->inputs[i], &inputs[i]));
-    bool sampled = tensor->rank > 0 && tensor->shape[0] < 0;
-    if (node->op->alias && node->op->backward && sampled && plan->values[inputs[0]].sampled)
-        return add_alias(plan, tensor, inputs[0], index);
-    return add_step(plan, node->op, node->attributes, inputs, node->n_inputs, tensor, sampled, index);
+    if (node->op->alias && node->op->backward && has_batch(tensor) && plan->values[inputs[0]].sampled) {
+        cnn_op_info info;
+        CNN_TRY(infer(plan, node->op, node->attributes, inputs, node->n_inputs, &info));
+        if (info.shape[0] == plan->batch) return add_alias(plan, tensor, &info, inputs[0], index);
+    }
+    return add_step(plan, node->op, node->attributes, inputs, node->n_inputs, tensor, index);
 }
 
-static cnn_status visit(cnn_plan *plan, cnn_tensor *tensor, int *index) {
-    *index = find_value(plan, tensor);
-    if (*index >= 0) return CNN_OK;
-    return tensor->data ? add_constant(plan, tensor, index) : visit_node(plan, tensor, index);
-}
-
-static cnn_status add_inputs(cnn_plan *plan, const cnn_plan_options *options) {
+/* values: for each tensor of the graph, its value. */
+static cnn_status add_inputs(cnn_plan *plan, const cnn_plan_options *options, const cnn_graph *graph,
+                             int *values) {
     for (int i = 0; i < options->n_inputs; i++) {
         const cnn_tensor *t = options->inputs[i];
         value v = {.kind = VALUE_INPUT, .source = t, .index = i, .alias_of = -1, .sampled = true};
-        v.head = head_for(plan, t->dtype, t->rank, t->shape, true);
-        int ignored;
-        CNN_TRY(add_value(plan, v, &ignored));
+        CNN_TRY(set_head(plan, &v, t->dtype, t->rank, t->shape));
+        CNN_TRY(add_value(plan, v, &values[cnn_graph_find(graph, t)]));
     }
     return CNN_OK;
+}
+
+static cnn_status add_graph(cnn_plan *plan, const cnn_plan_options *options, const cnn_graph *graph,
+                            int *values) {
+    for (int i = 0; i < graph->count; i++) values[i] = -1;
+    CNN_TRY(add_inputs(plan, options, graph, values));
+    for (int i = 0; i < graph->count; i++) {
+        cnn_tensor *t = graph->tensors[i];
+        int inputs[CNN_MAX_INPUTS];
+        if (values[i] >= 0) continue;
+        for (int k = 0; !t->data && k < t->node->n_inputs; k++)
+            inputs[k] = values[cnn_graph_find(graph, t->node->inputs[k])];
+        CNN_TRY(t->data ? add_constant(plan, t, &values[i]) : add_node(plan, t, inputs, &values[i]));
+    }
+    return CNN_OK;
+}
+
+static cnn_status take_outputs(cnn_plan *plan, const cnn_plan_options *options, const cnn_graph *graph,
+                               const int *values) {
+    for (int i = 0; i < options->n_outputs; i++) {
+        plan->outputs[i] = values[cnn_graph_find(graph, options->outputs[i])];
+        value *v = &plan->values[plan->outputs[i]];
+        v->wanted = true;
+        if (has_batch(options->outputs[i]) && !v->sampled)
+            return cnn_fail(CNN_ERROR_SHAPE,
+                            "model: output %d has %lld rows for a batch of %lld samples; one each is needed",
+                            i + 1, (long long)v->head.shape[0], (long long)plan->batch);
+    }
+    return CNN_OK;
+}
+
+static cnn_status add_everything(cnn_plan *plan, const cnn_plan_options *options) {
+    cnn_graph graph = {0};
+    cnn_status status = cnn_graph_walk(&graph, CNN_EDGES_OPS, options->inputs, options->n_inputs,
+                                       options->outputs, options->n_outputs);
+    int *values = cnn_malloc((size_t)graph.count * sizeof *values);
+    if (status == CNN_OK && !values) status = cnn_fail_memory((size_t)graph.count * sizeof *values);
+    if (status == CNN_OK) status = add_graph(plan, options, &graph, values);
+    if (status == CNN_OK) status = take_outputs(plan, options, &graph, values);
+    cnn_free(values);
+    cnn_graph_free(&graph);
+    return status;
 }
 
 /* ---- losses ---------------------------------------------------------------------------------------------- */
@@ -164,7 +194,7 @@ static const step *maker(const cnn_plan *plan, int index) {
 
 static cnn_status add_loss(cnn_plan *plan, const cnn_plan_loss *loss, int position) {
     value label = {.kind = VALUE_LABEL, .index = position, .alias_of = -1, .sampled = true};
-    label.head = head_for(plan, loss->label->dtype, loss->label->rank, loss->label->shape, true);
+    CNN_TRY(set_head(plan, &label, loss->label->dtype, loss->label->rank, loss->label->shape));
     int inputs[2] = {plan->outputs[loss->output], 0};
     CNN_TRY(add_value(plan, label, &inputs[1]));
 
@@ -174,7 +204,7 @@ static cnn_status add_loss(cnn_plan *plan, const cnn_plan_loss *loss, int positi
         attributes.from_logits = true;
         inputs[0] = last->inputs[0];
     }
-    CNN_TRY(add_step(plan, loss->op, &attributes, inputs, 2, NULL, true, &plan->losses[position]));
+    CNN_TRY(add_step(plan, loss->op, &attributes, inputs, 2, NULL, &plan->losses[position]));
     plan->values[plan->losses[position]].wanted = true;
     return CNN_OK;
 }
@@ -209,11 +239,7 @@ static void count_consumers(cnn_plan *plan) {
 }
 
 cnn_status cnn_plan_compile(cnn_plan *plan, const cnn_plan_options *options) {
-    CNN_TRY(add_inputs(plan, options));
-    for (int i = 0; i < options->n_outputs; i++) {
-        CNN_TRY(visit(plan, options->outputs[i], &plan->outputs[i]));
-        plan->values[plan->outputs[i]].wanted = true;
-    }
+    CNN_TRY(add_everything(plan, options));
     for (int i = 0; i < options->n_losses; i++) CNN_TRY(add_loss(plan, &options->losses[i], i));
     count_consumers(plan);
     if (plan->gradients) mark_backward(plan);

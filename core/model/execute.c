@@ -7,8 +7,6 @@
 #include <stdatomic.h>
 #include <string.h>
 
-enum { MAX_INPUTS = 64 };
-
 /* One run, or the part of it that a lane does. */
 typedef struct frame {
     const cnn_plan *plan;
@@ -71,9 +69,9 @@ static cnn_tensor header(const frame *f, int index, char *data) {
 
 typedef struct bound {
     cnn_op_call call;
-    cnn_tensor inputs[MAX_INPUTS], output, grad_output, grad_inputs[MAX_INPUTS];
-    const cnn_tensor *input_list[MAX_INPUTS];
-    cnn_tensor *grad_list[MAX_INPUTS];
+    cnn_tensor inputs[CNN_MAX_INPUTS], output, grad_output, grad_inputs[CNN_MAX_INPUTS];
+    const cnn_tensor *input_list[CNN_MAX_INPUTS];
+    cnn_tensor *grad_list[CNN_MAX_INPUTS];
 } bound;
 
 static void bind(const frame *f, const step *s, bound *b) {

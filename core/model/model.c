@@ -1,4 +1,5 @@
 #include "model/model.h"
+#include "model/graph.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
@@ -107,24 +108,30 @@ static bool holds_variable(const cnn_layer *model, const cnn_variable *variable)
     return false;
 }
 
-cnn_status cnn_model_collect_variables(cnn_model *model) {
+/* Adds a layer's variables to the model's own list. */
+static cnn_status add_variables(cnn_model *model, const cnn_layer *layer) {
     cnn_layer *self = &model->layer;
-    int most = 0;
-    for (int i = 0; i < model->layer_count; i++) most += model->layers[i]->variable_count;
-    cnn_variable **list = cnn_malloc((size_t)most * sizeof *list);
-    if (!list) return cnn_fail_memory((size_t)most * sizeof *list);
-    for (int i = 0; i < self->variable_count; i++) cnn_variable_release(self->variables[i]);
-    cnn_free(self->variables);
+    size_t most = (size_t)(self->variable_count + layer->variable_count);
+    cnn_variable **list = cnn_realloc(self->variables, most * sizeof *list);
+    if (!list) return cnn_fail_memory(most * sizeof *list);
     self->variables = list;
-    self->variable_count = 0;
-    for (int i = 0; i < model->layer_count; i++) {
-        const cnn_layer *layer = model->layers[i];
-        for (int j = 0; j < layer->variable_count; j++) {
-            if (holds_variable(self, layer->variables[j])) continue;
-            layer->variables[j]->refs++;
-            list[self->variable_count++] = layer->variables[j];
-        }
+    for (int i = 0; i < layer->variable_count; i++) {
+        if (holds_variable(self, layer->variables[i])) continue;
+        layer->variables[i]->refs++;
+        list[self->variable_count++] = layer->variables[i];
     }
+    return CNN_OK;
+}
+
+static void drop_variables(cnn_model *model) {
+    cnn_layer *self = &model->layer;
+    for (int i = 0; i < self->variable_count; i++) cnn_variable_release(self->variables[i]);
+    self->variable_count = 0;
+}
+
+static cnn_status collect_variables(cnn_model *model) {
+    drop_variables(model);
+    for (int i = 0; i < model->layer_count; i++) CNN_TRY(add_variables(model, model->layers[i]));
     return CNN_OK;
 }
 
@@ -184,11 +191,12 @@ static cnn_status wire_from(cnn_model *model, cnn_tensor *input) {
     cnn_status status = store(&model->inputs, &model->n_inputs, &input, 1);
     if (status == CNN_OK) status = store(&model->outputs, &model->n_outputs, &output, 1);
     cnn_tensor_release(output);
-    if (status == CNN_OK) status = cnn_model_collect_variables(model);
-    if (status != CNN_OK)
+    if (status == CNN_OK) status = collect_variables(model);
+    if (status != CNN_OK) {
         drop_wiring(model);
-    else
-        model->layer.built = true;
+        drop_variables(model);
+    }
+    model->layer.built = status == CNN_OK;
     return status;
 }
 
@@ -226,14 +234,33 @@ static void forget_last(cnn_model *model) {
     cnn_layer_release(model->layers[--model->layer_count]);
 }
 
+/* Takes the output over. */
+static void end_in(cnn_model *model, cnn_tensor *output) {
+    cnn_tensor_release(model->outputs[0]);
+    model->outputs[0] = output;
+    model->version++;
+}
+
 /* The layer joins the wiring that is there. */
 static cnn_status extend(cnn_model *model, cnn_layer *layer) {
     cnn_tensor *y;
     CNN_TRY(cnn_layer_call(&y, layer, model->outputs, 1, false));
-    cnn_tensor_release(model->outputs[0]);
-    model->outputs[0] = y;
-    model->version++;
-    return cnn_model_collect_variables(model);
+    cnn_status status = add_variables(model, layer);
+    if (status == CNN_OK)
+        end_in(model, y);
+    else
+        cnn_tensor_release(y);
+    return status;
+}
+
+/* True if the layer is the model, or a model with the model somewhere within. */
+static bool contains(const cnn_layer *layer, const cnn_model *model) {
+    if (layer == &model->layer) return true;
+    if (layer->class != &cnn_sequential_class.class && layer->class != &cnn_functional_class.class) return false;
+    const cnn_model *within = (const cnn_model *)layer;
+    for (int i = 0; i < within->layer_count; i++)
+        if (contains(within->layers[i], model)) return true;
+    return false;
 }
 
 /* Keras's Sequential does not count its input among its layers. */
@@ -250,6 +277,8 @@ cnn_status cnn_model_add(cnn_model *model, cnn_layer *layer) {
                         "add: only a Sequential model can have layers added; '%s' is functional",
                         model->layer.name);
     if (strcmp(layer->class->name, "InputLayer") == 0) return add_input(model, layer);
+    if (contains(layer, model))
+        return cnn_fail(CNN_ERROR_ARGUMENT, "add: model '%s' cannot be a layer of itself", model->layer.name);
     for (int i = 0; i < model->layer_count; i++)
         if (strcmp(model->layers[i]->name, layer->name) == 0)
             return cnn_fail(CNN_ERROR_ARGUMENT,
@@ -268,13 +297,14 @@ cnn_status cnn_model_pop(cnn_model *model) {
     CNN_TRY(cnn_model_expect_idle(model, "pop"));
     if (!model->sequential || model->layer_count == 0)
         return cnn_fail(CNN_ERROR_STATE, "pop: there is no layer to remove");
+    if (model->n_outputs > 0) {
+        const cnn_layer *last = model->layers[model->layer_count - 1];
+        end_in(model, cnn_tensor_retain(cnn_call_of(model->outputs[0])->inputs[0]));
+        for (int i = 0; i < last->variable_count; i++)
+            cnn_variable_release(model->layer.variables[--model->layer.variable_count]);
+    }
     forget_last(model);
-    if (model->n_outputs == 0) return CNN_OK;
-    cnn_tensor *input = cnn_tensor_retain(model->inputs[0]);
-    drop_wiring(model);
-    cnn_status status = wire_from(model, input);
-    cnn_tensor_release(input);
-    return status;
+    return CNN_OK;
 }
 
 cnn_status cnn_model_add_new(cnn_model *model, const char *class_name, const char *config) {
@@ -294,65 +324,53 @@ cnn_status cnn_model_build(cnn_model *model, int rank, const int64_t *shape) {
 
 /* ---- Functional ---------------------------------------------------------------------------------------- */
 
-/* Symbolic tensors of a finished wiring and what stands for them in a new call. */
+/* A new call of the model: for each tensor of its wiring, the one that takes its place. */
 typedef struct replay {
-    const cnn_model *model;
-    cnn_tensor *const *inputs;
+    const cnn_graph *graph;
+    cnn_tensor **made; /* retained */
     bool training;
-    int count, capacity;
-    struct {
-        const cnn_tensor *old;
-        cnn_tensor *new;
-    } * known;
 } replay;
 
-static cnn_tensor *known(const replay *r, const cnn_tensor *old) {
-    for (int i = 0; i < r->model->n_inputs; i++)
-        if (r->model->inputs[i] == old) return r->inputs[i];
-    for (int i = 0; i < r->count; i++)
-        if (r->known[i].old == old) return r->known[i].new;
-    return NULL;
-}
-
-static cnn_status remember(replay *r, const cnn_tensor *old, cnn_tensor *new) {
-    if (r->count == r->capacity) {
-        int wider = r->capacity ? 2 * r->capacity : 16;
-        void *grown = cnn_realloc(r->known, (size_t)wider * sizeof *r->known);
-        if (!grown) {
-            cnn_tensor_release(new);
-            return cnn_fail_memory((size_t)wider * sizeof *r->known);
-        }
-        r->known = grown;
-        r->capacity = wider;
-    }
-    r->known[r->count].old = old;
-    r->known[r->count++].new = new;
-    return CNN_OK;
-}
-
-/* The new tensor for an old one, borrowed: its layer is called again on what stands for its inputs. */
-static cnn_status replay_tensor(replay *r, cnn_tensor *old, cnn_tensor **out) {
-    if ((*out = known(r, old))) return CNN_OK;
+/* Calls the layer, or applies the op, that made a tensor of the wiring once more. */
+static cnn_status replay_tensor(replay *r, int position) {
+    const cnn_tensor *old = r->graph->tensors[position];
     const cnn_call *call = cnn_call_of(old);
-    if (!call)
-        return cnn_fail(CNN_ERROR_STATE, "%s: an output does not depend on its inputs", r->model->layer.name);
-    cnn_tensor *inputs[64];
-    for (int i = 0; i < call->n_inputs; i++) CNN_TRY(replay_tensor(r, call->inputs[i], &inputs[i]));
-    CNN_TRY(cnn_layer_call(out, call->layer, inputs, call->n_inputs, r->training));
-    return remember(r, old, *out);
+    cnn_tensor *inputs[CNN_MAX_INPUTS], *const *sources;
+    int count = cnn_graph_sources(&sources, old, CNN_EDGES_LAYERS);
+    for (int i = 0; i < count; i++) {
+        int at = cnn_graph_find(r->graph, sources[i]);
+        inputs[i] = at < 0 ? sources[i] : r->made[at];
+    }
+    if (call) return cnn_layer_call(&r->made[position], call->layer, inputs, count, r->training);
+    return cnn_op_apply(&r->made[position], old->node->op, old->node->attributes, inputs, count, r->training);
+}
+
+static cnn_status replay_graph(replay *r, const cnn_model *model, cnn_tensor *const *inputs) {
+    for (int i = 0; i < model->n_inputs; i++) {
+        cnn_tensor **place = &r->made[cnn_graph_find(r->graph, model->inputs[i])];
+        if (!*place) *place = cnn_tensor_retain(inputs[i]);
+    }
+    for (int i = 0; i < r->graph->count; i++)
+        if (!r->made[i]) CNN_TRY(replay_tensor(r, i));
+    return CNN_OK;
 }
 
 static cnn_status call_functional(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs,
                                   bool training) {
-    cnn_model *model = (cnn_model *)layer;
+    const cnn_model *model = (cnn_model *)layer;
     if (n_inputs != model->n_inputs)
         return cnn_fail(CNN_ERROR_ARGUMENT, "expected %d inputs, got %d", model->n_inputs, n_inputs);
-    replay r = {.model = model, .inputs = inputs, .training = training};
-    cnn_tensor *result;
-    cnn_status status = replay_tensor(&r, model->outputs[0], &result);
-    if (status == CNN_OK) *out = cnn_tensor_retain(result);
-    for (int i = 0; i < r.count; i++) cnn_tensor_release(r.known[i].new);
-    cnn_free(r.known);
+    cnn_graph graph = {0};
+    cnn_status status =
+        cnn_graph_walk(&graph, CNN_EDGES_LAYERS, model->inputs, n_inputs, model->outputs, model->n_outputs);
+    replay r = {.graph = &graph, .training = training};
+    r.made = cnn_calloc((size_t)graph.count * sizeof *r.made);
+    if (status == CNN_OK && !r.made) status = cnn_fail_memory((size_t)graph.count * sizeof *r.made);
+    if (status == CNN_OK) status = replay_graph(&r, model, inputs);
+    if (status == CNN_OK) *out = cnn_tensor_retain(r.made[cnn_graph_find(&graph, model->outputs[0])]);
+    for (int i = 0; r.made && i < graph.count; i++) cnn_tensor_release(r.made[i]);
+    cnn_free(r.made);
+    cnn_graph_free(&graph);
     return status;
 }
 
@@ -365,37 +383,53 @@ const cnn_layer_class cnn_functional_class = {.class = CNN_CLASS("layer", "Funct
                                               .close = close_model,
                                               .set_trainable = set_layers_trainable};
 
-static bool holds_layer(const cnn_model *model, const cnn_layer *layer) {
-    for (int i = 0; i < model->layer_count; i++)
-        if (model->layers[i] == layer) return true;
-    return false;
+static cnn_status add_once(cnn_model *model, cnn_layer *layer) {
+    for (int i = 0; i < model->layer_count; i++) {
+        if (model->layers[i] == layer) return CNN_OK;
+        if (strcmp(model->layers[i]->name, layer->name) == 0)
+            return cnn_fail(CNN_ERROR_ARGUMENT, "Model: two layers are named '%s'; names must differ", layer->name);
+    }
+    return append_layer(model, layer);
 }
 
-/* Adds the layers that make a tensor, those they depend on first. */
-static cnn_status collect_layers(cnn_model *model, const cnn_tensor *tensor) {
-    const cnn_call *call = cnn_call_of(tensor);
-    if (!call || holds_layer(model, call->layer)) return CNN_OK;
-    for (int i = 0; i < call->n_inputs; i++) CNN_TRY(collect_layers(model, call->inputs[i]));
-    return append_layer(model, call->layer);
+/* The layers on the way from the inputs to the outputs, those first that others depend on. An input that a layer made
+ * stands for itself: what is before it does not belong to the model. */
+static cnn_status collect_layers(cnn_model *model) {
+    cnn_graph graph = {0};
+    cnn_status status = cnn_graph_walk(&graph, CNN_EDGES_LAYERS, model->inputs, model->n_inputs, model->outputs,
+                                       model->n_outputs);
+    for (int i = 0; status == CNN_OK && i < graph.count; i++) {
+        const cnn_call *call = cnn_call_of(graph.tensors[i]);
+        if (call && (i >= model->n_inputs || call->n_inputs == 0)) status = add_once(model, call->layer);
+    }
+    cnn_graph_free(&graph);
+    return status;
 }
 
 static cnn_status check_symbolic(const char *what, cnn_tensor *const *tensors, int count) {
-    for (int i = 0; i < count; i++)
+    if (count < 1 || count > CNN_MAX_INPUTS)
+        return cnn_fail(CNN_ERROR_ARGUMENT, "Model: expected 1 to %d %s, got %d", CNN_MAX_INPUTS, what, count);
+    for (int i = 0; i < count; i++) {
         if (tensors[i]->data)
             return cnn_fail(CNN_ERROR_ARGUMENT,
                             "Model: %s must be symbolic tensors, made by cnn.Input or by calling layers",
                             what);
-    return count > 0 ? CNN_OK : cnn_fail(CNN_ERROR_ARGUMENT, "Model: there are no %s", what);
+        char shape[CNN_SHAPE_TEXT];
+        if (tensors[i]->rank < 1 || tensors[i]->shape[0] >= 0)
+            return cnn_fail(CNN_ERROR_SHAPE, "Model: %s must have the batch as their first axis, got shape %s",
+                            what,
+                            cnn_shape_text(shape, sizeof shape, tensors[i]->rank, tensors[i]->shape));
+    }
+    return CNN_OK;
 }
 
 static cnn_status wire_functional(cnn_model *model, cnn_tensor *const *inputs, int n_inputs,
                                   cnn_tensor *const *outputs, int n_outputs) {
     CNN_TRY(store(&model->inputs, &model->n_inputs, inputs, n_inputs));
     CNN_TRY(store(&model->outputs, &model->n_outputs, outputs, n_outputs));
-    for (int i = 0; i < n_inputs; i++) CNN_TRY(collect_layers(model, inputs[i]));
-    for (int i = 0; i < n_outputs; i++) CNN_TRY(collect_layers(model, outputs[i]));
+    CNN_TRY(collect_layers(model));
     model->layer.built = true;
-    return cnn_model_collect_variables(model);
+    return collect_variables(model);
 }
 
 cnn_status cnn_functional_new(cnn_model **out, const char *name, cnn_tensor *const *inputs, int n_inputs,

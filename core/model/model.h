@@ -20,9 +20,6 @@ struct cnn_model {
 
 extern const cnn_layer_class cnn_sequential_class, cnn_functional_class;
 
-/* Reads the variables of all layers anew into the model's own list. */
-cnn_status cnn_model_collect_variables(cnn_model *model);
-
 /* An error while the model is running: a callback must not change what is being run. */
 cnn_status cnn_model_expect_idle(const cnn_model *model, const char *who);
 

@@ -1,5 +1,5 @@
 /* Applying an op: to symbolic tensors it extends their graph, to others it runs. */
-#include "ops/op.h"
+#include "ops/tape.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/status.h"
@@ -8,7 +8,7 @@
 #include <string.h>
 
 cnn_status cnn_op_infer(const cnn_op *op, const void *attributes, const cnn_tensor *const *inputs,
-                        int n_inputs, cnn_op_info *info) {
+                        int n_inputs, bool training, cnn_op_info *info) {
     if (n_inputs < op->min_inputs || n_inputs > op->max_inputs)
         return cnn_fail(CNN_ERROR_ARGUMENT, "%s: expected %d to %d inputs, got %d", op->class.name,
                         op->min_inputs, op->max_inputs, n_inputs);
@@ -16,7 +16,11 @@ cnn_status cnn_op_infer(const cnn_op *op, const void *attributes, const cnn_tens
         if (inputs[i]->dtype != CNN_FLOAT32 && !(i < 32 && (op->constant | op->any_dtype) >> i & 1))
             return cnn_fail(CNN_ERROR_DTYPE, "%s: expected float32 as input %d, got %s (astype \"float32\")",
                             op->class.name, i + 1, cnn_dtype_name(inputs[i]->dtype));
-    *info = (cnn_op_info){.dtype = CNN_FLOAT32, .per_sample = op->per_sample};
+    for (int i = 0; i < n_inputs; i++)
+        if (inputs[i]->size < 0 && i < 32 && (op->shared >> i & 1))
+            return cnn_fail(CNN_ERROR_SHAPE, "%s: the sizes of input %d must not depend on the batch",
+                            op->class.name, i + 1);
+    *info = (cnn_op_info){.dtype = CNN_FLOAT32, .per_sample = op->per_sample, .training = training};
     return op->infer(attributes, inputs, n_inputs, info);
 }
 
@@ -24,8 +28,7 @@ void (*cnn_call_release_hook)(struct cnn_call *call);
 
 /* ---- symbolic ------------------------------------------------------------------------------------------ */
 
-static void release_node(cnn_node *node) {
-    if (__atomic_sub_fetch(&node->refs, 1, __ATOMIC_ACQ_REL) > 0) return;
+static void free_node(cnn_node *node) {
     for (int i = 0; i < node->n_inputs; i++) cnn_tensor_release(node->inputs[i]);
     cnn_free(node->inputs);
     cnn_free(node->attributes);
@@ -33,20 +36,29 @@ static void release_node(cnn_node *node) {
     cnn_free(node);
 }
 
-static cnn_tensor *symbolic_tensor(const cnn_op_info *info, cnn_node *node) {
-    cnn_tensor *t = cnn_calloc(sizeof *t);
-    if (!t) return NULL;
-    cnn_node_release_hook = release_node;
-    t->refs = 1;
-    t->dtype = info->dtype;
-    t->rank = info->rank;
-    t->size = 1;
-    for (int i = 0; i < info->rank; i++) {
-        t->shape[i] = info->shape[i];
-        t->size = info->shape[i] < 0 || t->size < 0 ? -1 : t->size * info->shape[i];
+/* Freeing a node releases the tensors it was made from, and so their nodes. Those wait in a list: a chain of any length
+ * goes without recursion. */
+static void release_node(cnn_node *node) {
+    static _Thread_local cnn_node *waiting;
+    static _Thread_local bool busy;
+    if (__atomic_sub_fetch(&node->refs, 1, __ATOMIC_ACQ_REL) > 0) return;
+    node->next = waiting;
+    waiting = node;
+    if (busy) return;
+    busy = true;
+    while ((node = waiting)) {
+        waiting = node->next;
+        free_node(node);
     }
-    t->node = node;
-    return t;
+    busy = false;
+}
+
+static cnn_status symbolic_tensor(cnn_tensor **out, const cnn_op_info *info, cnn_node *node) {
+    CNN_TRY(cnn_tensor_symbolic(out, info->dtype, info->rank, info->shape));
+    cnn_node_release_hook = release_node;
+    node->refs = 1;
+    (*out)->node = node;
+    return CNN_OK;
 }
 
 cnn_status cnn_symbolic_input(cnn_tensor **out, int rank, const int64_t *shape, cnn_dtype dtype) {
@@ -59,45 +71,69 @@ cnn_status cnn_symbolic_input(cnn_tensor **out, int rank, const int64_t *shape, 
         info.shape[i + 1] = shape[i];
     }
     cnn_node *node = cnn_calloc(sizeof *node);
-    cnn_tensor *t = node ? symbolic_tensor(&info, node) : NULL;
-    if (!t) {
+    cnn_status status = node ? symbolic_tensor(out, &info, node) : cnn_fail_memory(sizeof *node);
+    if (status != CNN_OK) cnn_free(node);
+    return status;
+}
+
+/* A node without references yet, its inputs not retained. */
+static cnn_node *new_node(const cnn_op *op, const void *attributes, cnn_tensor *const *inputs, int n_inputs) {
+    cnn_node *node = cnn_calloc(sizeof *node);
+    void *copy = cnn_malloc(op->class.size);
+    cnn_tensor **list = cnn_malloc((size_t)n_inputs * sizeof *list);
+    if (!node || !copy || !list) {
+        cnn_free(list);
+        cnn_free(copy);
         cnn_free(node);
-        return cnn_fail_memory(sizeof *t);
+        return NULL;
     }
-    node->refs = 1;
-    *out = t;
-    return CNN_OK;
+    memcpy(copy, attributes, op->class.size);
+    memcpy(list, inputs, (size_t)n_inputs * sizeof *list);
+    *node = (cnn_node){.op = op, .attributes = copy, .n_inputs = n_inputs, .inputs = list};
+    return node;
 }
 
 static cnn_status extend_graph(cnn_tensor **out, const cnn_op *op, const void *attributes,
                                const cnn_op_info *info, cnn_tensor *const *inputs, int n_inputs) {
-    cnn_node *node = cnn_calloc(sizeof *node);
-    void *copy = cnn_malloc(op->class.size);
-    cnn_tensor **list = cnn_malloc((size_t)n_inputs * sizeof *list);
-    cnn_tensor *t = node && copy && list ? symbolic_tensor(info, node) : NULL;
-    if (!t) {
-        cnn_free(list);
-        cnn_free(copy);
-        cnn_free(node);
-        return cnn_fail_memory(sizeof *node);
-    }
-    memcpy(copy, attributes, op->class.size);
-    for (int i = 0; i < n_inputs; i++) list[i] = cnn_tensor_retain(inputs[i]);
-    *node = (cnn_node){.refs = 1, .op = op, .attributes = copy, .n_inputs = n_inputs, .inputs = list};
-    *out = t;
-    return CNN_OK;
+    cnn_node *node = new_node(op, attributes, inputs, n_inputs);
+    if (!node) return cnn_fail_memory(sizeof *node);
+    for (int i = 0; i < n_inputs; i++) cnn_tensor_retain(inputs[i]);
+    cnn_status status = symbolic_tensor(out, info, node);
+    if (status == CNN_OK) return CNN_OK;
+    free_node(node);
+    return cnn_fail_in(status, op->class.name);
 }
 
 /* ---- eager --------------------------------------------------------------------------------------------- */
 
+/* Runs the op into output and, where a tape follows an input, records it with what backward will need. */
+static cnn_status run_into(cnn_tensor *output, const cnn_op *op, const void *attributes,
+                           const cnn_op_info *info, cnn_tensor *const *inputs, int n_inputs, bool training) {
+    bool followed = cnn_tape_follows(inputs, n_inputs);
+    uint64_t step = op->random ? cnn_random_bits(cnn_default_random()) : 0;
+    void *saved = NULL;
+    if (followed && info->saved > 0) {
+        size_t bytes = info->saved * (info->per_sample ? (size_t)info->shape[0] : 1);
+        if (!(saved = cnn_malloc(bytes))) return cnn_fail_memory(bytes);
+    }
+    cnn_status status = CNN_OK;
+    if (!op->alias)
+        status = cnn_op_forward(op, attributes, info, (const cnn_tensor *const *)inputs, n_inputs, output,
+                                saved, training, step);
+    if (status == CNN_OK && followed)
+        return cnn_tape_record(op, attributes, info, inputs, n_inputs, output, saved, training, step);
+    cnn_free(saved);
+    return status;
+}
+
 static cnn_status run_now(cnn_tensor **out, const cnn_op *op, const void *attributes, const cnn_op_info *info,
                           cnn_tensor *const *inputs, int n_inputs, bool training) {
-    if (op->alias) return cnn_reshape(out, inputs[0], info->rank, info->shape);
     cnn_tensor *output;
-    CNN_TRY(cnn_tensor_alloc(&output, info->dtype, info->rank, info->shape));
-    cnn_status status =
-        cnn_op_forward(op, attributes, info, (const cnn_tensor *const *)inputs, n_inputs, output, NULL,
-                       training, op->random ? cnn_random_bits(cnn_default_random()) : 0);
+    if (op->alias)
+        CNN_TRY(cnn_reshape(&output, inputs[0], info->rank, info->shape));
+    else
+        CNN_TRY(cnn_tensor_alloc(&output, info->dtype, info->rank, info->shape));
+    cnn_status status = run_into(output, op, attributes, info, inputs, n_inputs, training);
     if (status != CNN_OK)
         cnn_tensor_release(output);
     else
@@ -110,7 +146,7 @@ static cnn_status run_now(cnn_tensor **out, const cnn_op *op, const void *attrib
 static cnn_status apply(cnn_tensor **out, const cnn_op *op, const void *attributes, cnn_tensor *const *inputs,
                         int n_inputs, bool training) {
     cnn_op_info info;
-    CNN_TRY(cnn_op_infer(op, attributes, (const cnn_tensor *const *)inputs, n_inputs, &info));
+    CNN_TRY(cnn_op_infer(op, attributes, (const cnn_tensor *const *)inputs, n_inputs, training, &info));
     for (int i = 0; i < n_inputs; i++)
         if (!inputs[i]->data) return extend_graph(out, op, attributes, &info, inputs, n_inputs);
     return run_now(out, op, attributes, &info, inputs, n_inputs, training);

@@ -59,9 +59,19 @@ static cnn_conv_epilogue epilogue(const cnn_op_call *call) {
                                .pool_w = a->pool[1]};
 }
 
-/* Floats of the whole pre-pool gradient of one sample, which backward rebuilds when pooling or relu are fused. */
-static size_t dense_gradient(const cnn_conv *c) {
-    return CNN_ROUND_UP((size_t)c->out_h * (size_t)c->out_w * (size_t)c->out_c, CNN_ALIGN / sizeof(float));
+/* The gradient before relu and pooling, where these are fused, is rebuilt for a few samples at a time: as many as
+ * stay in the second-level cache, for the kernels do better on several small pictures than on one. */
+static size_t sums_of_sample(const cnn_conv *c) {
+    return (size_t)c->out_h * (size_t)c->out_w * (size_t)c->out_c;
+}
+
+static int64_t samples_at_once(const cnn_conv *c) {
+    const size_t floats = 16384;
+    return sums_of_sample(c) < floats ? (int64_t)(floats / sums_of_sample(c)) : 1;
+}
+
+static size_t sums_floats(const cnn_conv *c) {
+    return CNN_ROUND_UP(sums_of_sample(c) * (size_t)samples_at_once(c), CNN_ALIGN / sizeof(float));
 }
 
 static cnn_status check_shapes(const cnn_conv2d *a, const cnn_tensor *x, const cnn_tensor *w,
@@ -111,7 +121,7 @@ static cnn_status infer(const void *attributes, const cnn_tensor *const *inputs,
     const cnn_kernels *k = cnn_kernel();
     cnn_conv_epilogue e = {.relu = a->relu, .pool_h = a->pool[0], .pool_w = a->pool[1]};
     info->prepared = (k->conv_packed_size(&c) + k->conv_packed_grad_size(&c)) * sizeof(float) + CNN_ALIGN;
-    info->scratch = k->conv_scratch(&c, &e) + dense_gradient(&c) * sizeof(float) + CNN_ALIGN;
+    info->scratch = k->conv_scratch(&c, &e) + sums_floats(&c) * sizeof(float) + CNN_ALIGN;
     if (pooled(a)) info->saved = (size_t)(info->shape[1] * info->shape[2] * info->shape[3]);
     return CNN_OK;
 }
@@ -138,20 +148,21 @@ static cnn_status forward(const cnn_op_call *call) {
     return CNN_OK;
 }
 
-/* The gradient before relu and pooling of sample n, in `dense` if it has to be made. */
-static const float *sums_gradient(const cnn_op_call *call, const cnn_conv *c, int64_t n, float *dense) {
+/* The gradient before relu and pooling of samples [first, first+count), in `sums` if it has to be made. */
+static const float *sums_gradient(const cnn_op_call *call, const cnn_conv *c, int64_t first, int64_t count,
+                                  float *sums) {
     const cnn_conv2d *a = call->attributes;
-    size_t cells = (size_t)(call->output->shape[1] * call->output->shape[2] * call->output->shape[3]);
-    const float *dy = cnn_f32(call->grad_output) + (size_t)n * cells;
+    size_t row = (size_t)(call->output->shape[1] * call->output->shape[2] * call->output->shape[3]);
+    const float *dy = cnn_f32(call->grad_output) + (size_t)first * row;
     if (pooled(a)) {
-        cnn_kernel()->conv_unpool(c, 1, a->pool[0], a->pool[1], dy,
-                                  (const uint8_t *)call->saved + (size_t)n * cells, dense);
-        return dense;
+        const uint8_t *index = (const uint8_t *)call->saved + (size_t)first * row;
+        cnn_kernel()->conv_unpool(c, (int)count, a->pool[0], a->pool[1], dy, index, sums);
+        return sums;
     }
     if (!a->relu) return dy;
-    const float *y = cnn_f32(call->output) + (size_t)n * cells;
-    for (size_t i = 0; i < cells; i++) dense[i] = y[i] > 0 ? dy[i] : 0;
-    return dense;
+    const float *y = cnn_f32(call->output) + (size_t)first * row;
+    for (size_t i = 0; i < row * (size_t)count; i++) sums[i] = y[i] > 0 ? dy[i] : 0;
+    return sums;
 }
 
 static cnn_status backward(const cnn_op_call *call) {
@@ -160,16 +171,16 @@ static cnn_status backward(const cnn_op_call *call) {
     cnn_conv c = geometry(call->attributes, x, call->inputs[1]);
     cnn_tensor *dx = call->grad_inputs[0], *dw = call->grad_inputs[1];
     cnn_tensor *db = call->n_inputs > 2 ? call->grad_inputs[2] : NULL;
-    size_t in_cells = (size_t)c.in_h * (size_t)c.in_w * (size_t)c.in_c;
-    float *dense = call->scratch, *scratch = dense + dense_gradient(&c);
-    for (int64_t n = 0; n < x->shape[0]; n++) {
-        const float *dy = sums_gradient(call, &c, n, dense);
+    const float *packed = packed_gradient(k, &c, call->prepared);
+    size_t row = (size_t)c.in_h * (size_t)c.in_w * (size_t)c.in_c;
+    float *sums = call->scratch, *scratch = sums + sums_floats(&c);
+    for (int64_t first = 0, count; first < x->shape[0]; first += count) {
+        count = x->shape[0] - first < samples_at_once(&c) ? x->shape[0] - first : samples_at_once(&c);
+        const float *dy = sums_gradient(call, &c, first, count, sums);
         if (dw || db)
-            k->conv_grad_weights(&c, 1, cnn_f32(x) + (size_t)n * in_cells, dy, dw ? cnn_f32(dw) : NULL,
-                                 db ? cnn_f32(db) : NULL, scratch);
-        if (dx)
-            k->conv_grad_input(&c, 1, dy, packed_gradient(k, &c, call->prepared),
-                               cnn_f32(dx) + (size_t)n * in_cells, scratch);
+            k->conv_grad_weights(&c, (int)count, cnn_f32(x) + (size_t)first * row, dy,
+                                 dw ? cnn_f32(dw) : NULL, db ? cnn_f32(db) : NULL, scratch);
+        if (dx) k->conv_grad_input(&c, (int)count, dy, packed, cnn_f32(dx) + (size_t)first * row, scratch);
     }
     return CNN_OK;
 }

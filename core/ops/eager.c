@@ -8,8 +8,6 @@
 #include <stdatomic.h>
 #include <string.h>
 
-enum { MAX_INPUTS = 64 };
-
 typedef struct run {
     const cnn_op *op;
     const cnn_op_info *info;
@@ -19,9 +17,9 @@ typedef struct run {
     char *scratch; /* one block of scratch_stride bytes a thread */
     size_t scratch_stride;
     float *sums; /* backward: for each lane, the gradients of all shared inputs, at offsets sums_at */
-    size_t sums_stride, sums_at[MAX_INPUTS];
+    size_t sums_stride, sums_at[CNN_MAX_INPUTS];
     atomic_int failed; /* the first failing task's status */
-    char message[256];
+    char message[512];
 } run;
 
 static bool in_lanes(const run *r) {
@@ -47,9 +45,9 @@ static void run_lane(void *context, int64_t lane, int thread) {
     int64_t from, to;
     cnn_lane_range(call.output->shape[0], r->lanes, (int)lane, &from, &to);
 
-    cnn_tensor inputs[MAX_INPUTS], grads[MAX_INPUTS], output = rows(call.output, from, to), grad_output;
-    const cnn_tensor *input_list[MAX_INPUTS];
-    cnn_tensor *grad_list[MAX_INPUTS];
+    cnn_tensor inputs[CNN_MAX_INPUTS], grads[CNN_MAX_INPUTS], output = rows(call.output, from, to), grad_output;
+    const cnn_tensor *input_list[CNN_MAX_INPUTS];
+    cnn_tensor *grad_list[CNN_MAX_INPUTS];
     for (int i = 0; i < call.n_inputs; i++) {
         bool shared = is_shared(r->op, i);
         inputs[i] = shared ? *call.inputs[i] : rows(call.inputs[i], from, to);
@@ -73,7 +71,7 @@ static void run_lane(void *context, int64_t lane, int thread) {
     cnn_status status = r->backward ? r->op->backward(&call) : r->op->forward(&call);
     int expected = CNN_OK;
     if (status != CNN_OK && atomic_compare_exchange_strong(&r->failed, &expected, (int)status))
-        memcpy(r->message, cnn_error_message(), sizeof r->message - 1);
+        snprintf(r->message, sizeof r->message, "%s", cnn_error_message());
 }
 
 /* Memory for the lanes' sums of shared gradients, cleared. */
@@ -142,9 +140,6 @@ static cnn_status run_op(run *r) {
 cnn_status cnn_op_forward(const cnn_op *op, const void *attributes, const cnn_op_info *info,
                           const cnn_tensor *const *inputs, int n_inputs, cnn_tensor *output, void *saved,
                           bool training, uint64_t step) {
-    if (n_inputs > MAX_INPUTS)
-        return cnn_fail(CNN_ERROR_ARGUMENT, "%s: at most %d inputs, got %d", op->class.name, MAX_INPUTS,
-                        n_inputs);
     if (op->alias) {
         memcpy(output->data, inputs[0]->data, cnn_tensor_bytes(output));
         return CNN_OK;

@@ -21,6 +21,9 @@
 
 enum { CNN_NEEDS_OUTPUT = 1 << 30 };
 
+/* No op has more inputs. */
+enum { CNN_MAX_INPUTS = 64 };
+
 typedef struct cnn_op cnn_op;
 
 /* What infer tells. Sizes in bytes. A first size of -1 among the inputs (unknown batch) is passed on. */
@@ -29,6 +32,7 @@ typedef struct cnn_op_info {
     int rank;
     int64_t shape[CNN_MAX_RANK];
     bool per_sample; /* preset to the op's flag; infer may clear it: a reduction over the first axis */
+    bool training;   /* preset: the calls will be of training */
     size_t saved;    /* kept from forward to backward: for each sample, or in all if not per sample */
     size_t scratch;  /* working memory of one running call, whatever its number of samples */
     size_t prepared; /* written by prepare, read by all calls of the step */
@@ -78,7 +82,7 @@ cnn_status cnn_op_find(const cnn_op **out, const char *name);
 
 /* Checks the number of inputs and their dtypes' presence, then infers. inputs may be symbolic. */
 cnn_status cnn_op_infer(const cnn_op *op, const void *attributes, const cnn_tensor *const *inputs,
-                        int n_inputs, cnn_op_info *info);
+                        int n_inputs, bool training, cnn_op_info *info);
 
 /* Applies the op, as cnn_apply does, with attributes as its struct (copied where kept). NULL: the defaults. */
 cnn_status cnn_op_apply(cnn_tensor **out, const cnn_op *op, const void *attributes, cnn_tensor *const *inputs,
@@ -108,6 +112,7 @@ typedef struct cnn_node {
     cnn_tensor **inputs; /* retained; symbolic or concrete */
     struct cnn_call
         *call; /* the layer call whose result this is; owned by the layers' floor, freed by its hook */
+    struct cnn_node *next; /* while waiting to be freed */
 } cnn_node;
 
 /* A new symbolic tensor [-1, shape…] that nothing makes. */

@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "ops/loss.h"
 
 #include <math.h>
 #include <string.h>
@@ -19,6 +20,7 @@ typedef struct samples {
     const cnn_tensor *weight; /* NULL: all 1 */
     int64_t first, count;
     const int32_t *order; /* positions relative to first, or NULL */
+    bool training;
 } samples;
 
 /* A run of fit, evaluate or predict. */
@@ -28,6 +30,8 @@ typedef struct session {
     int batch_size;
     cnn_progress progress;
     cnn_run_control control, *outer; /* outer: of the run whose callback began this one */
+    cnn_metric_state outer_metrics;  /* and what it has measured so far */
+    cnn_tensor *held[6];             /* the arrays: callbacks may drop the caller's references */
     char *x_buffer, *y_buffer;       /* batch_size rows each */
     float *weight_buffer;
     const char *names[1 + CNN_MAX_METRICS], *val_names[1 + CNN_MAX_METRICS];
@@ -48,6 +52,9 @@ static cnn_status check_x(cnn_model *model, const char *who, const cnn_tensor *x
     if (model->n_inputs > 1)
         return cnn_fail(CNN_ERROR_ARGUMENT, "%s: model '%s' has %d inputs, got one", who, model->layer.name,
                         model->n_inputs);
+    if (model->n_outputs > 1)
+        return cnn_fail(CNN_ERROR_ARGUMENT, "%s: model '%s' has %d outputs; only one is supported", who,
+                        model->layer.name, model->n_outputs);
     const cnn_tensor *input = model->inputs[0];
     bool fits = x->rank == input->rank;
     for (int i = 1; fits && i < x->rank; i++) fits = x->shape[i] == input->shape[i];
@@ -67,11 +74,42 @@ static cnn_status check_y(const char *who, const char *name, const cnn_tensor *x
     return CNN_OK;
 }
 
+/* Labels that the loss can take: their shape, and that positions of classes are among them. The loss would find that
+ * out itself, but late, and by then shuffling hides which sample it was. */
+static cnn_status check_labels(const char *who, const cnn_model *model, const cnn_tensor *y) {
+    const void *loss = model->trainer->loss;
+    const cnn_op *op = (const cnn_op *)((const cnn_object *)loss)->class;
+    const cnn_tensor *output = model->outputs[0], *inputs[] = {output, y};
+    cnn_op_info info;
+    cnn_status status = cnn_op_infer(op, loss, inputs, 2, false, &info);
+    if (status != CNN_OK) return cnn_fail_in(status, who);
+    if (op != &cnn_op_sparse_categorical_crossentropy) return CNN_OK;
+    int64_t classes = output->shape[output->rank - 1], row = y->size / y->shape[0];
+    for (int64_t i = 0; i < y->size; i++) {
+        double label = cnn_tensor_get(y, i);
+        if (label >= 0 && label < (double)classes && label == floor(label)) continue;
+        return cnn_fail(CNN_ERROR_ARGUMENT, "%s: y: label %g of sample %lld of %lld is not a whole number in [0, %lld)",
+                        who, label, (long long)(i / row + 1), (long long)y->shape[0], (long long)classes);
+    }
+    return CNN_OK;
+}
+
 static cnn_status check_weight(const char *who, const cnn_tensor *x, const cnn_tensor *weight) {
     if (!weight) return CNN_OK;
-    if (weight->dtype != CNN_FLOAT32 || weight->rank != 1)
-        return cnn_fail(CNN_ERROR_SHAPE, "%s: sample_weight must be float32 of one axis", who);
+    if (weight->rank != 1) return cnn_fail(CNN_ERROR_SHAPE, "%s: sample_weight must have one axis", who);
+    if (weight->dtype != CNN_FLOAT32)
+        return cnn_fail(CNN_ERROR_DTYPE, "%s: sample_weight must be float32, got %s", who,
+                        cnn_dtype_name(weight->dtype));
     return check_y(who, "sample_weight", x, weight);
+}
+
+/* What is looked at of samples that have labels. */
+static cnn_status check_samples(cnn_model *model, const char *who, const cnn_tensor *x, const cnn_tensor *y,
+                                const cnn_tensor *weight) {
+    CNN_TRY(check_x(model, who, x));
+    CNN_TRY(check_y(who, "y", x, y));
+    CNN_TRY(check_weight(who, x, weight));
+    return check_labels(who, model, y);
 }
 
 static cnn_status check_options(const char *who, const cnn_fit_options *o) {
@@ -129,16 +167,19 @@ static const void *rows_of(const cnn_tensor *from, cnn_dtype dtype, const sample
 /* The label of a sample whose weight is sought: its class, by value or by the largest of a row. */
 static int64_t class_of(const cnn_tensor *y, int64_t sample) {
     int64_t row = y->size / y->shape[0], best = 0;
-    if (row == 1) return (int64_t)cnn_tensor_get(y, sample);
+    if (row == 1) {
+        double label = cnn_tensor_get(y, sample);
+        return label >= 0 && label < INT32_MAX ? (int64_t)label : -1;
+    }
     for (int64_t i = 1; i < row; i++)
         if (cnn_tensor_get(y, sample * row + i) > cnn_tensor_get(y, sample * row + best)) best = i;
     return best;
 }
 
-/* sample_weight times class_weight; NULL where neither is given. */
+/* sample_weight times class_weight, which as in Keras counts in training alone; NULL where neither is given. */
 static const float *weights_of(const session *s, const samples *d, int64_t start, int64_t count) {
     const cnn_fit_options *o = s->options;
-    bool by_class = o->class_weight && d->y == o->y;
+    bool by_class = o->class_weight && d->training;
     if (!d->weight && !by_class) return NULL;
     for (int64_t i = 0; i < count; i++) {
         int64_t at = d->first + (d->order ? d->order[start + i] : start + i);
@@ -169,7 +210,9 @@ static int step_count(const session *s, int64_t count, int limit) {
 
 /* ---- callbacks and logs ---------------------------------------------------------------------------------- */
 
+/* A run within a run may have had the same callbacks, so they are told whose they are each time. */
 static cnn_status notify(session *s, cnn_event event, int index, cnn_logs *logs) {
+    for (int i = 0; i < s->options->callback_count; i++) s->options->callbacks[i]->run = &s->control;
     return cnn_callbacks_call(s->options->callbacks, s->options->callback_count, event, index, logs);
 }
 
@@ -177,7 +220,7 @@ static void fill_logs(const session *s, cnn_logs *logs, double loss, bool valida
     const cnn_trainer *t = s->model->trainer;
     for (int i = 0; i <= t->metric_count && logs->count < CNN_MAX_LOGS; i++) {
         logs->names[logs->count] = validation ? s->val_names[i] : s->names[i];
-        logs->values[logs->count++] = i == 0 ? loss : cnn_metric_result(t->metrics[i - 1]);
+        logs->values[logs->count++] = i == 0 ? loss : cnn_metric_result(t->measured.metrics[i - 1]);
     }
 }
 
@@ -243,9 +286,16 @@ static cnn_status open_session(session *s, cnn_model *model, const cnn_fit_optio
                                    .log = options->log,
                                    .save_weights = save_weights,
                                    .restore_weights = restore_weights};
-    for (int i = 0; i < options->callback_count; i++) options->callbacks[i]->run = &s->control;
+    cnn_tensor *arrays[] = {options->x,
+                            options->y,
+                            options->sample_weight,
+                            options->validation_x,
+                            options->validation_y,
+                            options->validation_sample_weight};
+    for (int i = 0; i < 6; i++) s->held[i] = arrays[i] ? cnn_tensor_retain(arrays[i]) : NULL;
     s->outer = model->run;
     model->run = &s->control;
+    if (s->outer) cnn_trainer_take_metrics(model, &s->outer_metrics);
     cnn_trainer_touch_weights(model);
     CNN_TRY(make_val_names(s));
     return make_buffers(s, options->x, y);
@@ -253,8 +303,13 @@ static cnn_status open_session(session *s, cnn_model *model, const cnn_fit_optio
 
 static cnn_status close_session(session *s, cnn_status status) {
     s->model->run = s->outer;
+    if (s->outer) {
+        cnn_trainer_give_metrics(s->model, &s->outer_metrics);
+        s->outer->stop_training |= s->control.stop_training;
+    }
     for (int i = 0; i < s->options->callback_count; i++) s->options->callbacks[i]->run = NULL;
     cnn_progress_break(&s->progress);
+    for (int i = 0; i < 6; i++) cnn_tensor_release(s->held[i]);
     cnn_free(s->val_text);
     cnn_free(s->x_buffer);
     cnn_free(s->y_buffer);
@@ -302,9 +357,7 @@ cnn_status cnn_model_evaluate(cnn_model *model, const cnn_fit_options *options, 
                               int capacity) {
     CNN_TRY(cnn_trainer_expect_compiled(model, "evaluate"));
     CNN_TRY(check_options("evaluate", options));
-    CNN_TRY(check_x(model, "evaluate", options->x));
-    CNN_TRY(check_y("evaluate", "y", options->x, options->y));
-    CNN_TRY(check_weight("evaluate", options->x, options->sample_weight));
+    CNN_TRY(check_samples(model, "evaluate", options->x, options->y, options->sample_weight));
     session s;
     cnn_logs logs = {0};
     samples d = {
@@ -367,7 +420,7 @@ static cnn_status train_epoch(session *s, const samples *d, int steps, cnn_logs 
     double total = 0, weight = 0;
     CNN_TRY(cnn_trainer_reset_metrics(model, d->y));
     cnn_progress_begin(&s->progress, steps);
-    for (int step = 0; step < steps && !s->control.stop_training; step++) {
+    for (int step = 0; step < steps; step++) {
         CNN_TRY(poll_interrupt());
         CNN_TRY(notify(s, CNN_TRAIN_BATCH_BEGIN, step, NULL));
         cnn_batch b = batch_at(s, d, (int64_t)step * s->batch_size);
@@ -381,6 +434,7 @@ static cnn_status train_epoch(session *s, const samples *d, int steps, cnn_logs 
         fill_logs(s, logs, total / weight, false);
         CNN_TRY(notify(s, CNN_TRAIN_BATCH_END, step, logs));
         cnn_progress_step(&s->progress, step + 1, logs);
+        if (s->control.stop_training) break;
     }
     return CNN_OK;
 }
@@ -416,7 +470,8 @@ static cnn_status run_epochs(session *s, samples *train, const samples *validati
 
 /* The last part of x is for validation if a split is asked for. */
 static cnn_status split(const cnn_fit_options *o, samples *train, samples *validation) {
-    *train = (samples){.x = o->x, .y = o->y, .weight = o->sample_weight, .count = o->x->shape[0]};
+    *train = (samples){
+        .x = o->x, .y = o->y, .weight = o->sample_weight, .count = o->x->shape[0], .training = true};
     *validation = (samples){0};
     if (o->validation_x) {
         *validation = (samples){.x = o->validation_x,
@@ -425,6 +480,7 @@ static cnn_status split(const cnn_fit_options *o, samples *train, samples *valid
                                 .count = o->validation_x->shape[0]};
     } else if (o->validation_split > 0) {
         *validation = *train;
+        validation->training = false;
         train->count = (int64_t)((double)train->count * (1 - o->validation_split));
         validation->first = train->count;
         validation->count -= train->count;
@@ -441,13 +497,10 @@ static cnn_status check_fit(cnn_model *model, const cnn_fit_options *o) {
     CNN_TRY(cnn_model_expect_idle(model, "fit"));
     CNN_TRY(cnn_trainer_expect_compiled(model, "fit"));
     CNN_TRY(check_options("fit", o));
-    CNN_TRY(check_x(model, "fit", o->x));
-    CNN_TRY(check_y("fit", "y", o->x, o->y));
-    CNN_TRY(check_weight("fit", o->x, o->sample_weight));
+    CNN_TRY(check_samples(model, "fit", o->x, o->y, o->sample_weight));
     if (!o->validation_x) return CNN_OK;
-    CNN_TRY(check_x(model, "fit: validation_data", o->validation_x));
-    CNN_TRY(check_y("fit: validation_data", "y", o->validation_x, o->validation_y));
-    return check_weight("fit: validation_data", o->validation_x, o->validation_sample_weight);
+    return check_samples(model, "fit: validation_data", o->validation_x, o->validation_y,
+                         o->validation_sample_weight);
 }
 
 cnn_status cnn_model_fit(cnn_model *model, const cnn_fit_options *options, cnn_history **history) {
@@ -478,13 +531,11 @@ cnn_status cnn_model_train_on_batch(cnn_model *model, cnn_tensor *x, cnn_tensor 
     cnn_fit_options options = {.x = x, .y = y, .sample_weight = sample_weight, .no_shuffle = true};
     CNN_TRY(cnn_model_expect_idle(model, "train_on_batch"));
     CNN_TRY(cnn_trainer_expect_compiled(model, "train_on_batch"));
-    CNN_TRY(check_x(model, "train_on_batch", x));
-    CNN_TRY(check_y("train_on_batch", "y", x, y));
-    CNN_TRY(check_weight("train_on_batch", x, sample_weight));
+    CNN_TRY(check_samples(model, "train_on_batch", x, y, sample_weight));
     options.batch_size = (int)x->shape[0];
     session s;
     cnn_logs logs = {0};
-    samples d = {.x = x, .y = y, .weight = sample_weight, .count = x->shape[0]};
+    samples d = {.x = x, .y = y, .weight = sample_weight, .count = x->shape[0], .training = true};
     cnn_status status = open_session(&s, model, &options, y);
     if (status == CNN_OK) status = train_epoch(&s, &d, 1, &logs);
     for (int i = 0; status == CNN_OK && i < logs.count && i < capacity; i++) values[i] = logs.values[i];

@@ -8,8 +8,12 @@ struct cnn_history {
     int count; /* of names */
     char *names[CNN_MAX_LOGS];
     int epochs, capacity;
-    double *values; /* [capacity][CNN_MAX_LOGS]; NaN where a name was not logged */
+    double *values;   /* [capacity][CNN_MAX_LOGS]; NaN where a name was not logged */
+    uint64_t *logged; /* [capacity]: a bit for each name that was */
 };
+
+/* Whether the figure was logged in that epoch; its value may be NaN all the same. */
+bool cnn_history_has(const struct cnn_history *history, int index, int epoch);
 
 /* Adds an epoch's logs. */
 cnn_status cnn_history_add(struct cnn_history *history, const cnn_logs *logs);

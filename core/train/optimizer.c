@@ -242,13 +242,13 @@ cnn_status cnn_optimizer_build(cnn_optimizer *optimizer, const cnn_update *updat
     }
     if (count != optimizer->variable_count)
         return cnn_fail(CNN_ERROR_STATE,
-                        "%s: has state for %d variables, got %d; another model needs its own optimizer",
+                        "%s: has state for %d variables, got %d; compile the model anew",
                         optimizer->class->name, optimizer->variable_count, count);
     for (int i = 0; i < count; i++)
         if (updates[i].size != optimizer->sizes[i])
             return cnn_fail(CNN_ERROR_STATE,
                             "%s: has state for %" PRId64 " elements of variable %d, got %" PRId64
-                            "; another model needs its own optimizer",
+                            "; compile the model anew",
                             optimizer->class->name, optimizer->sizes[i], i, updates[i].size);
     return CNN_OK;
 }

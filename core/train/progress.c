@@ -27,6 +27,7 @@ void cnn_progress_epoch(cnn_progress *p, int epoch, int epochs) {
 
 void cnn_progress_begin(cnn_progress *p, int steps) {
     p->steps = steps;
+    p->done = 0;
     p->start = p->last_drawn = now();
 }
 
@@ -60,8 +61,8 @@ static void print_logs(FILE *log, const cnn_logs *logs) {
     }
 }
 
-static void print_bar(cnn_progress *p, int done) {
-    int filled = p->steps > 0 ? (int)((int64_t)BAR_WIDTH * done / p->steps) : BAR_WIDTH;
+static void print_bar(const cnn_progress *p) {
+    int done = p->done, filled = p->steps > 0 ? (int)((int64_t)BAR_WIDTH * done / p->steps) : BAR_WIDTH;
     int digits = snprintf(NULL, 0, "%d", p->steps);
     fprintf(p->log, "%*d/%d [", digits, done, p->steps);
     for (int i = 0; i < BAR_WIDTH; i++) fputc(i < filled ? '=' : i == filled ? '>' : '.', p->log);
@@ -69,13 +70,14 @@ static void print_bar(cnn_progress *p, int done) {
 }
 
 void cnn_progress_step(cnn_progress *p, int done, const cnn_logs *logs) {
+    p->done = done;
     if (!p->log || p->verbose != 1 || !p->terminal || done >= p->steps) return;
     double time = now();
     if (time - p->last_drawn < redraw_seconds) return;
     p->last_drawn = time;
     p->bar_open = true;
     fputc('\r', p->log);
-    print_bar(p, done);
+    print_bar(p);
     fprintf(p->log, " - ETA: ");
     print_duration(p->log, (time - p->start) / done * (p->steps - done));
     print_logs(p->log, logs);
@@ -88,13 +90,13 @@ void cnn_progress_end(cnn_progress *p, const cnn_logs *logs) {
     double seconds = now() - p->start;
     if (p->verbose == 1) {
         if (p->terminal) fputc('\r', p->log);
-        print_bar(p, p->steps);
+        print_bar(p);
     } else {
-        fprintf(p->log, "%d/%d", p->steps, p->steps);
+        fprintf(p->log, "%d/%d", p->done, p->steps);
     }
     fprintf(p->log, " - ");
     print_duration(p->log, seconds);
-    print_pace(p->log, seconds, p->steps);
+    print_pace(p->log, seconds, p->done);
     print_logs(p->log, logs);
     fprintf(p->log, p->terminal ? "\033[K\n" : "\n");
     fflush(p->log);

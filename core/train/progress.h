@@ -8,7 +8,7 @@ typedef struct cnn_progress {
     FILE *log;   /* NULL: nothing is shown */
     int verbose; /* 0, 1, 2 */
     bool terminal;
-    int steps;                /* of this run */
+    int steps, done;          /* of this run */
     double start, last_drawn; /* seconds */
     bool bar_open;
 } cnn_progress;

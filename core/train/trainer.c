@@ -15,6 +15,11 @@ static void free_plan(cnn_cached_plan *c) {
     cnn_free(c->updates);
 }
 
+static void free_metrics(cnn_metric_state *state) {
+    for (int i = 0; i < CNN_MAX_METRICS; i++) cnn_metric_free(state->metrics[i]);
+    *state = (cnn_metric_state){0};
+}
+
 static void free_trainer(cnn_trainer *t) {
     for (int i = 0; i < t->plan_count; i++) free_plan(&t->plans[i]);
     cnn_optimizer_free(t->optimizer);
@@ -22,8 +27,8 @@ static void free_trainer(cnn_trainer *t) {
     for (int i = 0; i < t->metric_count; i++) {
         cJSON_Delete(t->metric_specs[i]);
         cnn_free(t->metric_names[i]);
-        cnn_metric_free(t->metrics[i]);
     }
+    free_metrics(&t->measured);
     cnn_free(t);
 }
 
@@ -54,7 +59,7 @@ void cnn_trainer_touch_weights(cnn_model *model) {
 /* "accuracy" is called so; an object by its config's name, else by its class. */
 static char *metric_name(const cJSON *spec) {
     if (cJSON_IsString(spec))
-        return cnn_strdup(strcmp(spec->valuestring, "acc") == 0 ? "acc" : spec->valuestring);
+        return cnn_strdup(spec->valuestring);
     const cJSON *config = cJSON_GetObjectItemCaseSensitive(spec, "config");
     const cJSON *name = cJSON_GetObjectItemCaseSensitive(config, "name");
     if (cJSON_IsString(name)) return cnn_strdup(name->valuestring);
@@ -75,19 +80,22 @@ static cnn_status check_metric(const cJSON *spec) {
     return CNN_OK;
 }
 
+static cnn_status read_metric(cnn_trainer *t, const cJSON *spec) {
+    if (t->metric_count == CNN_MAX_METRICS)
+        return cnn_fail(CNN_ERROR_ARGUMENT, "at most %d metrics", CNN_MAX_METRICS);
+    CNN_TRY(check_metric(spec));
+    int i = t->metric_count++;
+    t->metric_specs[i] = cJSON_Duplicate(spec, true);
+    t->metric_names[i] = metric_name(spec);
+    return t->metric_specs[i] && t->metric_names[i] ? CNN_OK : cnn_fail_memory(64);
+}
+
+/* A list, or a lone one. */
 static cnn_status read_metrics(cnn_trainer *t, const cJSON *list) {
     if (!list || cJSON_IsNull(list)) return CNN_OK;
-    if (!cJSON_IsArray(list)) return cnn_fail(CNN_ERROR_ARGUMENT, "'metrics' must be a list");
+    if (!cJSON_IsArray(list)) return read_metric(t, list);
     const cJSON *spec;
-    cJSON_ArrayForEach(spec, list) {
-        if (t->metric_count == CNN_MAX_METRICS)
-            return cnn_fail(CNN_ERROR_ARGUMENT, "at most %d metrics", CNN_MAX_METRICS);
-        CNN_TRY(check_metric(spec));
-        int i = t->metric_count++;
-        t->metric_specs[i] = cJSON_Duplicate(spec, true);
-        t->metric_names[i] = metric_name(spec);
-        if (!t->metric_specs[i] || !t->metric_names[i]) return cnn_fail_memory(64);
-    }
+    cJSON_ArrayForEach(spec, list) CNN_TRY(read_metric(t, spec));
     return CNN_OK;
 }
 
@@ -293,23 +301,21 @@ cnn_status cnn_trainer_run(cnn_model *model, cnn_mode mode, const cnn_batch *bat
 /* Which kind of accuracy is meant depends on the labels, so metrics are made when labels come. */
 static cnn_status make_metrics(cnn_model *model, const cnn_tensor *label) {
     cnn_trainer *t = model->trainer;
+    cnn_metric_state *m = &t->measured;
     int64_t last = label->rank > 1 ? label->shape[label->rank - 1] : 1;
-    bool same = t->metric_label_rank == label->rank && t->metric_label_size == last;
-    for (int i = 0; i < t->metric_count; i++) {
-        if (same && t->metrics[i]) continue;
-        cnn_metric *metric;
-        CNN_TRY(cnn_metric_new(&metric, t->metric_specs[i], model->outputs[0], label));
-        cnn_metric_free(t->metrics[i]);
-        t->metrics[i] = metric;
-    }
-    t->metric_label_rank = label->rank;
-    t->metric_label_size = last;
+    if (m->label_rank != label->rank || m->label_size != last) free_metrics(m);
+    for (int i = 0; i < t->metric_count; i++)
+        if (!m->metrics[i])
+            CNN_TRY(cnn_metric_new(&m->metrics[i], t->metric_specs[i], model->outputs[0], label));
+    m->label_rank = label->rank;
+    m->label_size = last;
     return CNN_OK;
 }
 
 cnn_status cnn_trainer_reset_metrics(cnn_model *model, const cnn_tensor *label) {
     CNN_TRY(make_metrics(model, label));
-    for (int i = 0; i < model->trainer->metric_count; i++) cnn_metric_reset(model->trainer->metrics[i]);
+    for (int i = 0; i < model->trainer->metric_count; i++)
+        cnn_metric_reset(model->trainer->measured.metrics[i]);
     return CNN_OK;
 }
 
@@ -318,6 +324,17 @@ cnn_status cnn_trainer_update_metrics(cnn_model *model, const cnn_batch *batch, 
     for (int i = 0; i < batch->label->rank; i++) shape[i] = i == 0 ? batch->count : batch->label->shape[i];
     cnn_tensor label = cnn_tensor_wrap(batch->label->dtype, batch->label->rank, shape, (void *)batch->y);
     for (int i = 0; i < model->trainer->metric_count; i++)
-        CNN_TRY(cnn_metric_update(model->trainer->metrics[i], &label, output, NULL));
+        CNN_TRY(cnn_metric_update(model->trainer->measured.metrics[i], &label, output, NULL));
     return CNN_OK;
+}
+
+void cnn_trainer_take_metrics(cnn_model *model, cnn_metric_state *state) {
+    *state = model->trainer->measured;
+    model->trainer->measured = (cnn_metric_state){0};
+}
+
+void cnn_trainer_give_metrics(cnn_model *model, cnn_metric_state *state) {
+    free_metrics(&model->trainer->measured);
+    model->trainer->measured = *state;
+    *state = (cnn_metric_state){0};
 }

@@ -23,15 +23,20 @@ typedef struct cnn_cached_plan {
     uint64_t weights_seen; /* the weights' version at its last run */
 } cnn_cached_plan;
 
+/* Metrics and the labels they were made for. */
+typedef struct cnn_metric_state {
+    cnn_metric *metrics[CNN_MAX_METRICS]; /* NULL until the first labels are seen */
+    int64_t label_size;                   /* last size and rank of those */
+    int label_rank;
+} cnn_metric_state;
+
 typedef struct cnn_trainer {
     cnn_optimizer *optimizer; /* NULL until compiled */
     void *loss;               /* attributes of a loss op, a cnn_object */
     int metric_count;
     cJSON *metric_specs[CNN_MAX_METRICS];
     char *metric_names[CNN_MAX_METRICS];
-    cnn_metric *metrics[CNN_MAX_METRICS]; /* NULL until the first labels are seen */
-    int64_t metric_label_size; /* last size and rank of the labels that the metrics were made for */
-    int metric_label_rank;
+    cnn_metric_state measured;
     cnn_cached_plan plans[CNN_MAX_PLANS];
     int plan_count;
     uint64_t clock;   /* of plan uses */
@@ -58,6 +63,10 @@ cnn_status cnn_trainer_run(cnn_model *model, cnn_mode mode, const cnn_batch *bat
 
 cnn_status cnn_trainer_reset_metrics(cnn_model *model, const cnn_tensor *label);
 cnn_status cnn_trainer_update_metrics(cnn_model *model, const cnn_batch *batch, const cnn_tensor *output);
+
+/* A run within a run measures apart: takes the metrics away, as if there were none yet, and gives them back. */
+void cnn_trainer_take_metrics(cnn_model *model, cnn_metric_state *state);
+void cnn_trainer_give_metrics(cnn_model *model, cnn_metric_state *state);
 
 /* Tells that weights were changed from outside. */
 void cnn_trainer_touch_weights(cnn_model *model);

@@ -98,7 +98,7 @@ static inline void run_open_with(op_run *r, const char *op, const char *attribut
     OK(cnn_object_new(&r->attributes, &r->op->class, config));
     cJSON_Delete(config);
     for (int i = 0; i < n_inputs; i++) r->inputs[i] = inputs[i];
-    OK(cnn_op_infer(r->op, r->attributes, run_inputs(r), n_inputs, &r->info));
+    OK(cnn_op_infer(r->op, r->attributes, run_inputs(r), n_inputs, r->training, &r->info));
     OK(cnn_tensor_new(&r->output, r->info.dtype, r->info.rank, r->info.shape));
     OK(cnn_tensor_new(&r->grad_output, CNN_FLOAT32, r->info.rank, r->info.shape));
     uint32_t state = 77;

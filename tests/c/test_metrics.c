@@ -361,7 +361,7 @@ static void names_the_metric_and_the_shapes(void **state) {
 static void refuses_wrong_arguments(void **state) {
     (void)state;
     static const char *const cases[][2] = {
-        {"\"acuracy\"", "unknown metric 'acuracy' (did you mean 'Accuracy'?)"},
+        {"\"acuracy\"", "unknown metric 'acuracy' (did you mean 'accuracy'?)"},
         {"{\"class_name\": \"BinaryAccuracy\", \"config\": {\"threshold\": 1}}",
          "BinaryAccuracy: 'threshold' must lie between 0 and 1, got 1"},
         {"{\"class_name\": \"TopKCategoricalAccuracy\", \"config\": {\"k\": 0}}",

@@ -282,7 +282,7 @@ static void refuses_other_variables(void **state) {
                             {.weights = w + 2, .gradient = g, .size = 1}};
     OK(cnn_optimizer_step(adam, updates, 2));
     assert_fails(cnn_optimizer_step(adam, updates, 1), CNN_ERROR_STATE,
-                 "Adam: has state for 2 variables, got 1; another model needs its own optimizer");
+                 "Adam: has state for 2 variables, got 1; compile the model anew");
     updates[1].size = 3;
     assert_fails(cnn_optimizer_step(adam, updates, 2), CNN_ERROR_STATE,
                  "Adam: has state for 1 elements of variable 1, got 3");
@@ -320,7 +320,7 @@ static void survives_failing_allocations(void **state) {
 static void refuses_wrong_arguments(void **state) {
     (void)state;
     static const char *const cases[][2] = {
-        {"\"adamm\"", "unknown optimizer 'adamm' (did you mean 'Adam'?)"},
+        {"\"adamm\"", "unknown optimizer 'adamm' (did you mean 'adam'?)"},
         {"{\"class_name\": \"Adam\", \"config\": {\"beta1\": 0.9}}",
          "Adam: unknown argument 'beta1' (did you mean 'beta_1'?)"},
         {"{\"class_name\": \"Adam\", \"config\": {\"learning_rate\": \"fast\"}}",
