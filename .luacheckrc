@@ -2,3 +2,4 @@ std = "lua54"
 max_line_length = 110
 globals = {"cnn"}
 exclude_files = {"build/*"}
+files["tests/lua"] = {allow_defined_top = true}

@@ -14,11 +14,14 @@ SOVERSION := 0
 CC      ?= cc
 CSTD    := -std=c11 -D_GNU_SOURCE
 WARN    := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes
+WARN    += $(if $(findstring clang,$(CC)),-Wno-unknown-pragmas)
 ifeq ($(FLAVOUR),asan)
 OPT     := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 else
 OPT     := -O3 -g -fno-math-errno -fno-trapping-math
 endif
+# No sum of products is contracted unless the source says so: every instruction set gives the same bits.
+OPT     += -ffp-contract=off
 
 # pkg-config is itself one of the packages that setup installs: it is asked when something is compiled, once.
 PKGS       := openblas hdf5 libzip libcjson zlib
@@ -27,9 +30,9 @@ PKG_CFLAGS  = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS) $(PROG_P
 PKG_LIBS    = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS) 2>/dev/null))$(PKG_LIBS)
 LUA_LIBS    = $(eval LUA_LIBS := $$(shell pkg-config --libs lua5.4 2>/dev/null))$(LUA_LIBS)
 
-COMPILE  = $(CC) $(CSTD) $(OPT) $(WARN) -fPIC -fopenmp -fvisibility=hidden -MMD -MP -Icore $(PKG_CFLAGS) \
+COMPILE  = $(CC) $(CSTD) $(OPT) $(WARN) -fPIC -fvisibility=hidden -MMD -MP -Icore $(PKG_CFLAGS) \
            $(CPPFLAGS) $(CFLAGS)
-LINK     = $(CC) $(filter -fsanitize=%,$(OPT)) -fopenmp -Wl,--as-needed $(LDFLAGS)
+LINK     = $(CC) $(filter -fsanitize=%,$(OPT)) -Wl,--as-needed $(LDFLAGS)
 LIBS     = $(PKG_LIBS) -lm -lpthread
 
 # Each kernel file is compiled once per instruction set; core/kernels/dispatch.c chooses at run time.
@@ -197,7 +200,7 @@ asan:
 
 lint: setup-test
 	@clang-format --dry-run -Werror $(wildcard core/*.h core/*/*.[ch] bindings/*.[ch] tests/c/*.[ch] tests/bench/*.c)
-	@report=$$(luacheck -q bindings scripts datasets tests) || { echo "$$report"; exit 1; }
+	@report=$$(luacheck -q --no-color bindings scripts datasets tests) || { echo "$$report"; exit 1; }
 	@report=$$(mandoc -T lint -W warning bindings/cnnlua.1 2>&1) || { echo "$$report"; exit 1; }
 	@lua5.4 tests/lint/includes.lua
 

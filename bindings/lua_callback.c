@@ -2,7 +2,10 @@
  * 1, as they are shown. */
 #include "lua_callback.h"
 #include "base/status.h"
+#include "base/text.h"
+#include "train/trainer.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define CALLBACK "callback"
@@ -13,7 +16,8 @@
 typedef struct lua_callback {
     cnn_callback callback;
     lua_State *L;
-    int table; /* reference in the registry */
+    int holder; /* reference in the registry: {the table, its error; and the names it added to logs, by themselves} */
+    bool failed; /* then holder[2] is the error */
 } lua_callback;
 
 static const char *const method_names[] = {[CNN_TRAIN_BEGIN] = "on_train_begin",
@@ -44,61 +48,120 @@ static void push_logs(lua_State *L, const cnn_logs *logs) {
     }
 }
 
-/* What the function changed or added in its logs. */
-static void read_logs(lua_State *L, cnn_logs *logs) {
+/* Where handlers of batches may go by Keras's older names. */
+static const char *older_name(cnn_event event) {
+    return event == CNN_TRAIN_BATCH_BEGIN ? "on_batch_begin"
+           : event == CNN_TRAIN_BATCH_END ? "on_batch_end"
+                                          : NULL;
+}
+
+static bool in_logs(const cnn_logs *logs, const char *name) {
+    bool found;
+    cnn_logs_get(logs, name, &found);
+    return found;
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The string on the top, as one that lives as long as the holder at index; pops it. */
+static const char *held_name(lua_State *L, int holder) {
+    lua_pushvalue(L, -1);
+    if (lua_rawget(L, holder) == LUA_TNIL) {
+        lua_pop(L, 1);
+        lua_pushvalue(L, -1);
+        lua_pushvalue(L, -1);
+        lua_rawset(L, holder);
+        lua_pushvalue(L, -1);
+    }
+    const char *name = lua_tostring(L, -1);
+    lua_pop(L, 2);
+    return name;
+}
+
+/* Takes over what the function changed in its logs, the table on the top, and, in alphabetical order, the numbers that
+ * it added. */
+static void read_logs(lua_State *L, cnn_logs *logs, int holder) {
+    int table = lua_gettop(L), count = 0;
     for (int i = 0; i < logs->count; i++) {
-        lua_getfield(L, -1, logs->names[i]);
+        lua_getfield(L, table, logs->names[i]);
         if (lua_type(L, -1) == LUA_TNUMBER) logs->values[i] = lua_tonumber(L, -1);
+        lua_pop(L, 1);
+    }
+    const char *added[CNN_MAX_LOGS];
+    for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
+        if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TNUMBER) continue;
+        if (logs->count + count == CNN_MAX_LOGS || in_logs(logs, lua_tostring(L, -2))) continue;
+        lua_pushvalue(L, -2);
+        added[count++] = held_name(L, holder);
+    }
+    qsort(added, (size_t)count, sizeof *added, by_name);
+    for (int i = 0; i < count; i++) {
+        lua_getfield(L, table, added[i]);
+        logs->names[logs->count] = added[i];
+        logs->values[logs->count++] = lua_tonumber(L, -1);
         lua_pop(L, 1);
     }
 }
 
-/* self:on_…([index,] logs); the arguments: the table, its function, the call. */
 typedef struct event_call {
+    lua_callback *self;
     cnn_event event;
     int index;
     cnn_logs *logs;
 } event_call;
 
-static int call_method(lua_State *L) {
-    const event_call *c = lua_touserdata(L, 3);
-    int arguments = 1;
-    lua_pushvalue(L, 2);
-    lua_pushvalue(L, 1);
+/* Pushes the function of the table at index for the event; false if it has none. */
+static bool push_handler(lua_State *L, int table, cnn_event event) {
+    if (lua_getfield(L, table, method_names[event]) != LUA_TNIL) return true;
+    return older_name(event) && lua_getfield(L, table, older_name(event)) != LUA_TNIL;
+}
+
+/* table:on_…([index,] logs), in protected mode; the argument is the event_call. */
+static int call_handler(lua_State *L) {
+    enum { HOLDER = 2, TABLE, LOGS };
+    const event_call *c = lua_touserdata(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, c->self->holder);
+    lua_rawgeti(L, HOLDER, 1);
+    lua_pushnil(L);
+    if (!push_handler(L, TABLE, c->event)) return 0;
+    push_logs(L, c->logs);
+    lua_copy(L, -1, LOGS);
+    lua_pushvalue(L, TABLE);
+    lua_insert(L, -2);
     if (has_index(c->event)) {
         lua_pushinteger(L, c->index + 1);
-        arguments++;
+        lua_insert(L, -2);
     }
-    push_logs(L, c->logs);
-    lua_pushvalue(L, -1);
-    lua_insert(L, 4); /* kept below the call */
-    lua_call(L, arguments + 1, 0);
-    lua_settop(L, 4);
-    if (c->logs) read_logs(L, c->logs);
+    lua_call(L, has_index(c->event) ? 3 : 2, 0);
+    lua_settop(L, LOGS);
+    if (c->logs) read_logs(L, c->logs, HOLDER);
+    cnn_trainer_touch_weights(c->self->callback.run->model); /* the function may have changed them */
     return 0;
 }
 
-static cnn_status on_event(cnn_callback *callback, cnn_event event, int index, cnn_logs *logs) {
-    const lua_callback *self = (lua_callback *)callback;
-    lua_State *L = self->L;
-    if (!lua_checkstack(L, 12)) return cnn_fail(CNN_ERROR_CALLBACK, "callback: Lua's stack is full");
-    int top = lua_gettop(L);
-    event_call call = {event, index, logs};
-    lua_pushcfunction(L, call_method);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, self->table);
-    lua_pushstring(L, method_names[event]);
-    lua_gettable(L, -2);
-    cnn_status status = CNN_OK;
-    if (lua_type(L, -1) == LUA_TFUNCTION) {
-        lua_pushlightuserdata(L, &call);
-        if (lua_pcall(L, 3, 0, 0) != LUA_OK) {
-            const char *message = lua_tostring(L, -1);
-            status = cnn_fail(CNN_ERROR_CALLBACK, "%s",
-                              message ? message : "callback: an error that is no string");
-        }
-    }
-    lua_settop(L, top);
+/* The error on the top is kept, whatever it is, for lcnn_check_run; pops it. */
+static cnn_status keep_error(lua_State *L, lua_callback *self) {
+    const char *message = lua_tostring(L, -1);
+    cnn_status status =
+        cnn_fail(CNN_ERROR_CALLBACK, "%s", message ? message : "callback: an error that is no string");
+    lua_rawgeti(L, LUA_REGISTRYINDEX, self->holder);
+    lua_insert(L, -2);
+    lua_rawseti(L, -2, 2); /* the place is there already, so nothing is allocated */
+    lua_pop(L, 1);
+    self->failed = true;
     return status;
+}
+
+static cnn_status on_event(cnn_callback *callback, cnn_event event, int index, cnn_logs *logs) {
+    lua_callback *self = (lua_callback *)callback;
+    lua_State *L = self->L;
+    if (!lua_checkstack(L, 8)) return cnn_fail(CNN_ERROR_CALLBACK, "callback: Lua's stack is full");
+    event_call call = {self, event, index, logs};
+    lua_pushcfunction(L, call_handler);
+    lua_pushlightuserdata(L, &call);
+    return lua_pcall(L, 1, 0, 0) == LUA_OK ? CNN_OK : keep_error(L, self);
 }
 
 static const cnn_param no_params[] = {{0}};
@@ -116,7 +179,7 @@ typedef struct run_list {
 static int free_list(lua_State *L) {
     const run_list *list = lua_touserdata(L, 1);
     for (int i = 0; i < list->count; i++)
-        if (list->tables[i].callback.class) luaL_unref(L, LUA_REGISTRYINDEX, list->tables[i].table);
+        if (list->tables[i].callback.class) luaL_unref(L, LUA_REGISTRYINDEX, list->tables[i].holder);
     return 0;
 }
 
@@ -135,10 +198,27 @@ static run_list *push_list(lua_State *L, int most) {
     return list;
 }
 
+/* A handler whose name is nearly that of an event would never be called. */
+static void check_handlers(lua_State *L, int table) {
+    enum { EVENTS = sizeof method_names / sizeof *method_names };
+    const char *names[EVENTS + 3];
+    memcpy(names, method_names, sizeof method_names);
+    names[EVENTS] = older_name(CNN_TRAIN_BATCH_BEGIN);
+    names[EVENTS + 1] = older_name(CNN_TRAIN_BATCH_END);
+    names[EVENTS + 2] = NULL;
+    for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
+        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+        if (strncmp(name, "on_", 3) != 0 || lua_type(L, -1) != LUA_TFUNCTION) continue;
+        const char *nearest = cnn_nearest(name, names);
+        if (nearest && strcmp(nearest, name) != 0)
+            lcnn_fail(L, "callbacks: there is no event '%s' (did you mean '%s'?)", name, nearest);
+    }
+}
+
 /* The callback on the top, and pops it; what is kept stays alive through the caller's list. */
 static void add_callback(lua_State *L, run_list *list, int model) {
     cnn_callback **own = luaL_testudata(L, -1, CALLBACK);
-    if (own) {
+    if (own && *own) {
         list->items[list->count++] = *own;
         lua_pop(L, 1);
         return;
@@ -146,31 +226,63 @@ static void add_callback(lua_State *L, run_list *list, int model) {
     if (lua_type(L, -1) != LUA_TTABLE)
         lcnn_fail(L, "callbacks: expected callbacks or tables with functions like on_epoch_end, got %s",
                   luaL_tolstring(L, -1, NULL));
+    check_handlers(L, lua_gettop(L));
     lua_pushvalue(L, model);
     lua_setfield(L, -2, "model");
+    lua_createtable(L, 2, 0);
+    lua_insert(L, -2);
+    lua_rawseti(L, -2, 1);
+    lua_pushboolean(L, false);
+    lua_rawseti(L, -2, 2);
     lua_callback *c = &list->tables[list->count];
     c->L = L;
-    c->table = luaL_ref(L, LUA_REGISTRYINDEX);
+    c->holder = luaL_ref(L, LUA_REGISTRYINDEX);
     c->callback.class = &lua_class.class;
     list->items[list->count++] = &c->callback;
 }
 
+/* A callback instead of a list of them: one of the core's, or a table with names in it but no list. */
+static bool is_lone_callback(lua_State *L, int index) {
+    if (luaL_testudata(L, index, CALLBACK)) return true;
+    if (lua_type(L, index) != LUA_TTABLE || lua_rawlen(L, index) > 0) return false;
+    lua_pushnil(L);
+    if (!lua_next(L, index)) return false;
+    lua_pop(L, 2);
+    return true;
+}
+
 int lcnn_callbacks(lua_State *L, int index, int model, cnn_callback ***out) {
-    bool given = !lua_isnoneornil(L, index);
-    if (given && lua_type(L, index) != LUA_TTABLE)
+    bool given = !lua_isnoneornil(L, index), lone = given && is_lone_callback(L, index);
+    if (given && !lone && lua_type(L, index) != LUA_TTABLE)
         lcnn_fail(L, "callbacks: expected a list, got %s", luaL_tolstring(L, index, NULL));
-    int most = given ? (int)lua_rawlen(L, index) : 0;
+    int most = lone ? 1 : given ? (int)lua_rawlen(L, index) : 0;
     run_list *list = push_list(L, most);
+    lua_createtable(L, most, 0); /* what was in the list, which its owner may change */
+    lua_pushvalue(L, -1);
+    lua_setiuservalue(L, -3, 1);
     for (int i = 0; i < most; i++) {
-        lua_rawgeti(L, index, i + 1);
+        if (lone)
+            lua_pushvalue(L, index);
+        else
+            lua_rawgeti(L, index, i + 1);
+        lua_pushvalue(L, -1);
+        lua_rawseti(L, -3, i + 1);
         add_callback(L, list, model);
     }
-    if (given) {
-        lua_pushvalue(L, index);
-        lua_setiuservalue(L, -2, 1);
-    }
+    lua_pop(L, 1);
     *out = list->items;
     return list->count;
+}
+
+void lcnn_check_run(lua_State *L, cnn_status status, cnn_callback *const *list, int count) {
+    for (int i = 0; status == CNN_ERROR_CALLBACK && i < count; i++) {
+        const lua_callback *c = (const lua_callback *)list[i];
+        if (c->callback.class != &lua_class.class || !c->failed) continue;
+        lua_rawgeti(L, LUA_REGISTRYINDEX, c->holder);
+        lua_rawgeti(L, -1, 2);
+        lua_error(L);
+    }
+    lcnn_check(L, status);
 }
 
 /* ---- the core's callbacks ------------------------------------------------------------------------------------ */
@@ -197,6 +309,7 @@ static int free_callback(lua_State *L) {
 static int callback_index(lua_State *L) {
     cnn_callback **box = luaL_checkudata(L, 1, CALLBACK);
     const char *name = luaL_checkstring(L, 2);
+    if (!*box) lcnn_fail(L, "callback: it is closed");
     cJSON *json = cnn_object_config(*box);
     if (!json) lcnn_fail(L, "out of memory");
     lcnn_own_json(L, json);

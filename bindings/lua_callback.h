@@ -5,9 +5,12 @@
 #include "lua_cnn.h"
 #include "train/callback.h"
 
-/* Pushes a table that anchors the callbacks of the list at index, or of nothing; fills *list, which lives as long as
- * that table, and returns how many. Tables become callbacks that call their functions on_epoch_end and the like. model
- * is the stack index of what they find in self.model. */
+/* Pushes a userdata that anchors the callbacks of the list at index, or the one there, or none; fills *list, which lives
+ * as long as that userdata, and returns how many. Tables become callbacks that call their functions on_epoch_end and the
+ * like. model is the stack index of what they find in self.model. */
 int lcnn_callbacks(lua_State *L, int index, int model, cnn_callback ***list);
+
+/* lcnn_check after a run with these callbacks: an error that one of them raised is raised again as it was. */
+void lcnn_check_run(lua_State *L, cnn_status status, cnn_callback *const *list, int count);
 
 #endif

@@ -110,6 +110,9 @@ const char *lcnn_json_text(lua_State *L);
 /* A value of Lua: null in an array is cnn.null, null in an object an absent field. */
 void lcnn_push_json(lua_State *L, const cJSON *json);
 
+/* Pushes the metatable that specs of a kind have: those that cnn.optimizers, losses, metrics, … make. */
+void lcnn_push_spec_type(lua_State *L, const char *kind);
+
 /* ---- registering --------------------------------------------------------------------------------------- */
 
 /* A function that carries a number and its name, as upvalues, so that one C function serves a family. */
@@ -132,7 +135,8 @@ void lcnn_push_methods(lua_State *L);
 
 #define LCNN_PARTS(PART)                                                                                     \
     PART(json)                                                                                               \
-    PART(tensor) PART(arith) PART(index) PART(random) PART(data) PART(layer) PART(callback) PART(model)
+    PART(tensor) PART(arith) PART(index) PART(nn) PART(tape) PART(signal)                                    \
+    PART(random) PART(data) PART(image) PART(layer) PART(callback) PART(model) PART(train) PART(custom)
 
 #define LCNN_DECLARE(name) int lcnn_open_##name(lua_State *L);
 LCNN_PARTS(LCNN_DECLARE)

@@ -3,8 +3,12 @@
  * Positions count from 1, negative ones from the end; a position out of range is an error. A range {from, to,
  * step} includes both ends and is cut to what there is, as string.sub does. */
 #include "lua_cnn.h"
+#include "lua_op.h"
+#include "ops/index.h"
+#include "ops/tape.h"
 
 #include <math.h>
+#include <string.h>
 
 /* A block of a tensor: as cnn_slice takes it, and which axes an integer dropped. */
 typedef struct block {
@@ -73,6 +77,8 @@ static block read_block(lua_State *L, int index, const cnn_tensor *t) {
             lua_rawgeti(L, index, i + 1);
         else
             lua_pushvalue(L, index);
+        if (t->shape[i] < 0 && !lua_isnil(L, -1))
+            lcnn_fail(L, "index: the samples of a symbolic tensor cannot be chosen; put nil in their place");
         if (lua_type(L, -1) == LUA_TTABLE) {
             read_range(L, &b, i, t->shape[i]);
         } else if (!lua_isnil(L, -1)) {
@@ -96,11 +102,45 @@ static cnn_status drop_axes(cnn_tensor **out, cnn_tensor *a, const block *b) {
     return status;
 }
 
+/* A traced tensor's block is made by an op, and is always a tensor: a number would lose its gradient. */
+static int traced_block(lua_State *L, const block *b) {
+    const cnn_tensor *t = lcnn_check_tensor(L, 1);
+    cnn_slice_op attributes = {.class = &cnn_op_slice.class};
+    int64_t kept[CNN_MAX_RANK];
+    int count = 0, rank = t->rank;
+    attributes.from.rank = attributes.to.rank = attributes.step.rank = rank;
+    for (int i = 0; i < rank; i++) {
+        attributes.from.sizes[i] = b->from[i];
+        attributes.to.sizes[i] = b->to[i];
+        attributes.step.sizes[i] = b->step[i];
+    }
+    lcnn_apply_1(L, &cnn_op_slice, &attributes, 1);
+    t = lcnn_check_tensor(L, -1);
+    for (int i = 0; i < rank; i++)
+        if (!b->dropped[i]) kept[count++] = t->shape[i];
+    return count == rank ? 1 : lcnn_apply_reshape(L, lua_gettop(L), count, kept);
+}
+
+/* The tensor at 1, which has elements or is symbolic with a first axis of known size. */
+static cnn_tensor *check_indexed(lua_State *L, const char *who) {
+    cnn_tensor *t = lcnn_check_tensor(L, 1);
+    if (t->rank == 0) lcnn_fail(L, "%s: a tensor of rank 0 has no axis", who);
+    return t;
+}
+
 /* t[i]: a number of a vector, else a view of row i that shares its memory. */
 static int index_row(lua_State *L) {
-    cnn_tensor *t = lcnn_check_eager(L, 1, "index"), *view = NULL, *out = NULL;
-    if (t->rank == 0) lcnn_fail(L, "index: a tensor of rank 0 has no axis");
+    cnn_tensor *t = check_indexed(L, "index"), *view = NULL, *out = NULL;
+    if (!t->data && t->shape[0] < 0)
+        lcnn_fail(L, "index: the samples of a symbolic tensor cannot be chosen; t[{nil, i}] is position i of each");
     int64_t row = check_position(L, 2, t->shape[0], 0);
+    if (lcnn_traced(L, 1)) {
+        block b = whole_block(t);
+        b.from[0] = row;
+        b.to[0] = row + 1;
+        b.dropped[0] = true;
+        return traced_block(L, &b);
+    }
     if (t->rank == 1) {
         lcnn_push_number(L, t, row);
         return 1;
@@ -112,9 +152,10 @@ static int index_row(lua_State *L) {
 
 /* t[{…}]: a copy of a block, or a number when every axis has an integer. */
 static int index_block(lua_State *L) {
-    const cnn_tensor *t = lcnn_check_eager(L, 1, "index");
+    const cnn_tensor *t = lcnn_check_tensor(L, 1);
     int axes = t->rank;
     block b = read_block(L, 2, t);
+    if (lcnn_traced(L, 1)) return traced_block(L, &b);
     cnn_tensor *block_of_t = NULL, *out = NULL;
     cnn_status status = cnn_slice(&block_of_t, lcnn_check_tensor(L, 1), b.from, b.to, b.step);
     if (status == CNN_OK) status = drop_axes(&out, block_of_t, &b);
@@ -162,15 +203,32 @@ static cnn_tensor *push_positions(lua_State *L, int arg, int64_t size, bool mask
 
 static int gather_axis(lua_State *L, const char *who, int axis, bool masks) {
     cnn_tensor *out = NULL;
-    push_positions(L, 2, lcnn_check_eager(L, 1, who)->shape[axis], masks, who);
+    push_positions(L, 2, lcnn_check_tensor(L, 1)->shape[axis], masks, who);
+    if (lcnn_traced(L, 1)) {
+        cnn_gather_op attributes = {.class = &cnn_op_gather.class, .axis = axis};
+        return lcnn_apply_2(L, &cnn_op_gather, &attributes, 1, lua_gettop(L));
+    }
     cnn_status status = cnn_gather(&out, lcnn_check_tensor(L, 1), lcnn_check_tensor(L, -1), axis);
     return lcnn_push_result(L, status, &out);
 }
 
 /* t[positions], t[mask]: rows picked by a tensor. */
 static int index_tensor(lua_State *L) {
-    if (lcnn_check_eager(L, 1, "index")->rank == 0) lcnn_fail(L, "index: a tensor of rank 0 has no axis");
+    check_indexed(L, "index");
     return gather_axis(L, "index", 0, true);
+}
+
+/* A variable's name, if it was given one, and whether tapes follow a tensor by themselves. */
+static bool tensor_field(lua_State *L, const char *name) {
+    if (strcmp(name, "trainable") == 0) {
+        lua_pushboolean(L, lcnn_check_tensor(L, 1)->trainable);
+        return true;
+    }
+    if (strcmp(name, "name") != 0) return false;
+    lua_getfield(L, LUA_REGISTRYINDEX, LCNN_VARIABLE_NAMES);
+    lua_pushvalue(L, 1);
+    lua_rawget(L, -2);
+    return true;
 }
 
 static int tensor_index(lua_State *L) {
@@ -181,7 +239,7 @@ static int tensor_index(lua_State *L) {
         return index_block(L);
     case LUA_TSTRING:
         lua_pushvalue(L, 2);
-        if (lua_rawget(L, lua_upvalueindex(1)) == LUA_TNIL)
+        if (lua_rawget(L, lua_upvalueindex(1)) == LUA_TNIL && !tensor_field(L, lua_tostring(L, 2)))
             lcnn_unknown(L, "tensor", "there is no", lua_tostring(L, 2), lua_upvalueindex(1));
         return 1;
     default:
@@ -220,10 +278,21 @@ static cnn_status assign(cnn_tensor *t, const block *b, cnn_tensor *source) {
     return status;
 }
 
+/* What a tape has recorded must not change, nor can it see a value it follows being written somewhere. */
+static void check_untaped(lua_State *L, cnn_tensor *t) {
+    cnn_tensor *source = lcnn_test_tensor(L, 3);
+    if (cnn_tape_made(t))
+        lcnn_fail(L, "index: a gradient tape follows this tensor; assign to a copy of it, or before it is watched");
+    if (source && cnn_tape_follows(&source, 1))
+        lcnn_fail(L, "index: a gradient tape follows the value, and cannot follow it into another tensor; "
+                     "cnn.stack and cnn.concat put tensors together");
+}
+
 /* t[i] = v, t[{…}] = v: v is a number or something that broadcasts to the block. */
 static int tensor_newindex(lua_State *L) {
     cnn_tensor *t = lcnn_check_eager(L, 1, "index");
     int type = lua_type(L, 2);
+    check_untaped(L, t);
     if (type != LUA_TNUMBER && type != LUA_TTABLE)
         return lcnn_fail(L,
                          "index: tensors have no fields to set; expected a position or a table of positions "
@@ -231,12 +300,15 @@ static int tensor_newindex(lua_State *L) {
                          luaL_tolstring(L, 2, NULL));
     if (t->rank == 1 && type == LUA_TNUMBER && lua_type(L, 3) == LUA_TNUMBER) {
         lcnn_set_number(t, check_position(L, 2, t->shape[0], 0), lua_tonumber(L, 3));
+        cnn_tape_written(t);
         return 0;
     }
     block b = read_block(L, 2, t);
     lcnn_to_tensor(L, 3);
     cnn_tensor *source = lcnn_check_eager(L, 3, "index");
-    lcnn_check(L, assign(lcnn_check_eager(L, 1, "index"), &b, source));
+    t = lcnn_check_eager(L, 1, "index");
+    lcnn_check(L, assign(t, &b, source));
+    cnn_tape_written(t);
     return 0;
 }
 
@@ -264,8 +336,8 @@ static int tensor_pairs(lua_State *L) {
 /*** t:slice(from, to): rows from … to (the last), sharing memory; the ends are taken as in string.sub.
 @function slice */
 static int slice(lua_State *L) {
-    cnn_tensor *t = lcnn_check_eager(L, 1, "slice"), *out = NULL;
-    if (t->rank == 0) lcnn_fail(L, "slice: a tensor of rank 0 has no axis");
+    cnn_tensor *t = check_indexed(L, "slice"), *out = NULL;
+    if (t->shape[0] < 0) lcnn_fail(L, "slice: a symbolic tensor has no elements yet");
     lua_Integer from = luaL_checkinteger(L, 2), to = luaL_optinteger(L, 3, -1);
     block b = whole_block(t);
     lua_createtable(L, 2, 0);
@@ -274,6 +346,7 @@ static int slice(lua_State *L) {
     lua_pushinteger(L, to);
     lua_rawseti(L, -2, 2);
     read_range(L, &b, 0, b.to[0]);
+    if (lcnn_traced(L, 1)) return traced_block(L, &b);
     return lcnn_push_result(L, cnn_view(&out, lcnn_check_tensor(L, 1), b.from[0], b.to[0]), &out);
 }
 

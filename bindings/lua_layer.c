@@ -1,9 +1,11 @@
 /* Layers in Lua: one constructor a class, cnn.layers.NAME{…}; and the specs of optimizers, losses and the like, which
  * are a class's name with a checked config until something is made from them. */
 #include "lua_cnn.h"
+#include "lua_custom.h"
 #include "lua_layer.h"
+#include "base/text.h"
 #include "layers/initializer.h"
-#include "ops/op.h"
+#include "ops/tape.h"
 #include "train/metric.h"
 #include "train/optimizer.h"
 
@@ -24,13 +26,43 @@ static int spec_json(lua_State *L) {
     return 1;
 }
 
+static void push_config(lua_State *L) {
+    lua_pushliteral(L, "config");
+    if (lua_type(L, 1) != LUA_TTABLE || lua_rawget(L, 1) != LUA_TTABLE)
+        lcnn_fail(L, "this is no optimizer, loss or the like: it has lost its table 'config'");
+}
+
 /* optimizer.learning_rate is optimizer.config.learning_rate */
 static int spec_index(lua_State *L) {
-    lua_pushliteral(L, "config");
-    lua_rawget(L, 1);
+    push_config(L);
     lua_pushvalue(L, 2);
     lua_rawget(L, -2);
     return 1;
+}
+
+/* optimizer.learning_rate = 0.1 sets it there, for models that are compiled with it from then on. */
+static int spec_newindex(lua_State *L) {
+    push_config(L);
+    lua_pushvalue(L, 2);
+    lua_pushvalue(L, 3);
+    lua_rawset(L, -3);
+    return 0;
+}
+
+/* The metatable of the specs of a kind ("optimizer"), to which their files add what these can do. */
+void lcnn_push_spec_type(lua_State *L, const char *kind) {
+    const char *name = lua_pushfstring(L, SPEC " %s", kind);
+    if (luaL_newmetatable(L, name)) {
+        lua_pushcfunction(L, spec_json);
+        lua_setfield(L, -2, "__json");
+        lua_pushcfunction(L, spec_index);
+        lua_setfield(L, -2, "__index");
+        lua_pushcfunction(L, spec_newindex);
+        lua_setfield(L, -2, "__newindex");
+        lua_pushcfunction(L, spec_newindex);
+        lua_setfield(L, -2, "__newindex");
+    }
+    lua_remove(L, -2);
 }
 
 /*** Checks the arguments of a class and keeps them, with the defaults filled in. */
@@ -49,7 +81,8 @@ static int new_spec(lua_State *L) {
     lua_setfield(L, -2, "class_name");
     lcnn_push_json(L, config);
     lua_setfield(L, -2, "config");
-    luaL_setmetatable(L, SPEC);
+    lcnn_push_spec_type(L, class->kind);
+    lua_setmetatable(L, -2);
     return 1;
 }
 
@@ -92,7 +125,8 @@ cnn_layer *lcnn_check_layer(lua_State *L, int index) {
 }
 
 int lcnn_layer_gc(lua_State *L) {
-    cnn_layer **box = lua_touserdata(L, 1);
+    cnn_layer **box = luaL_testudata(L, 1, LCNN_LAYER);
+    if (!box) box = luaL_checkudata(L, 1, LCNN_MODEL);
     cnn_layer_release(*box);
     *box = NULL;
     return 0;
@@ -127,6 +161,17 @@ static int new_input(lua_State *L) {
     cnn_tensor *tensor = NULL;
     cnn_status status = cnn_input(&tensor, rank, shape, dtype, luaL_optstring(L, 3, NULL));
     return lcnn_push_result(L, status, &tensor);
+}
+
+void lcnn_convert(lua_State *L, int index, const char *who, const char *name) {
+    if (lua_isnil(L, index)) return;
+    cnn_tensor **box = luaL_testudata(L, index, LCNN_TENSOR);
+    if (box && !*box) lcnn_fail(L, "%s: '%s' is a closed tensor", who, name);
+    int type = lua_type(L, index);
+    if (!box && type != LUA_TNUMBER && type != LUA_TTABLE && type != LUA_TBOOLEAN)
+        lcnn_fail(L, "%s: '%s' must be a tensor or a table of numbers, got %s", who, name,
+                  luaL_tolstring(L, index, NULL));
+    lcnn_to_tensor(L, index);
 }
 
 /* ---- calling ----------------------------------------------------------------------------------------------- */
@@ -164,6 +209,9 @@ int lcnn_layer_call(lua_State *L) {
         training = lua_toboolean(L, -1);
     }
     lua_settop(L, 2);
+    int type = lua_type(L, 2);
+    if (type == LUA_TNIL || type == LUA_TSTRING || type == LUA_TFUNCTION)
+        lcnn_fail(L, "%s: expected a tensor, got %s", layer->name, luaL_typename(L, 2));
     cnn_tensor *inputs[MOST], *result = NULL;
     int count = lcnn_tensor_list(L, 2, inputs, MOST, layer->name);
     for (int i = 0; i < count; i++) cnn_tensor_retain(inputs[i]);
@@ -178,6 +226,7 @@ int lcnn_layer_call(lua_State *L) {
 @function layer:get_config
 @treturn table */
 static int get_config(lua_State *L) {
+    if (lcnn_custom_config(L, lcnn_check_layer(L, 1))) return 1;
     cJSON *json = cnn_layer_config_json(lcnn_check_layer(L, 1));
     if (!json) lcnn_fail(L, "out of memory");
     lcnn_own_json(L, json);
@@ -203,16 +252,20 @@ static int get_weights(lua_State *L) {
 static void set_weight(lua_State *L, cnn_layer *layer, int i, bool assign) {
     cnn_tensor *value = layer->variables[i]->value;
     lua_rawgeti(L, 2, i + 1);
-    cnn_tensor *given = lcnn_to_tensor(L, lua_gettop(L));
+    lcnn_convert(L, 3, "set_weights", layer->variables[i]->name);
+    const cnn_tensor *given = lcnn_check_tensor(L, 3);
     if (!given->data || !cnn_same_shape(given, value)) {
-        lcnn_push_shape(L, value->rank, value->shape);
-        lcnn_fail(L, "set_weights: weight %d ('%s' of '%s') has another shape", i + 1,
-                  layer->variables[i]->name, layer->name);
+        char expected[CNN_SHAPE_TEXT], got[CNN_SHAPE_TEXT];
+        lcnn_fail(L, "set_weights: weight %d ('%s' of '%s') has shape %s, got %s", i + 1,
+                  layer->variables[i]->name, layer->name,
+                  cnn_shape_text(expected, sizeof expected, value->rank, value->shape),
+                  cnn_shape_text(got, sizeof got, given->rank, given->shape));
     }
     if (assign) {
         cnn_tensor *cast = NULL;
         lcnn_check(L, cnn_cast(&cast, given, CNN_FLOAT32));
         memcpy(value->data, cast->data, cnn_tensor_bytes(value));
+        cnn_tape_written(value);
         cnn_tensor_release(cast);
     }
     lua_settop(L, 2);
@@ -223,8 +276,9 @@ static void set_weight(lua_State *L, cnn_layer *layer, int i, bool assign) {
 @tparam {tensor,...} weights tensors or nested tables, shaped as get_weights gives them */
 static int set_weights(lua_State *L) {
     cnn_layer *layer = lcnn_check_layer(L, 1);
-    luaL_checktype(L, 2, LUA_TTABLE);
     lua_settop(L, 2);
+    if (lua_type(L, 2) != LUA_TTABLE)
+        lcnn_fail(L, "set_weights: expected a list of tensors, got %s", luaL_tolstring(L, 2, NULL));
     int count = (int)lua_rawlen(L, 2);
     if (count != layer->variable_count)
         lcnn_fail(L, "set_weights: '%s' has %d weights, got %d", layer->name, layer->variable_count, count);
@@ -250,19 +304,23 @@ static int count_params(lua_State *L) {
 static int build(lua_State *L) {
     cnn_layer *layer = lcnn_check_layer(L, 1);
     int64_t shape[CNN_MAX_RANK];
-    luaL_checktype(L, 2, LUA_TTABLE);
-    int rank = (int)lua_rawlen(L, 2);
+    lua_Unsigned rank = lua_type(L, 2) == LUA_TTABLE ? lua_rawlen(L, 2) : 0;
     if (rank < 1 || rank > CNN_MAX_RANK)
-        lcnn_fail(L, "build: expected a shape of 1 to %d sizes", CNN_MAX_RANK);
+        lcnn_fail(L, "build: expected a shape of 1 to %d sizes, got %s", CNN_MAX_RANK,
+                  luaL_tolstring(L, 2, NULL));
     shape[0] = 1;
-    for (int i = 1; i < rank; i++) {
-        lua_rawgeti(L, 2, i + 1);
-        shape[i] = luaL_checkinteger(L, -1);
+    for (lua_Unsigned i = 1; i < rank; i++) {
+        int whole;
+        lua_rawgeti(L, 2, (lua_Integer)i + 1);
+        shape[i] = lua_tointegerx(L, -1, &whole);
+        if (!whole || shape[i] < 1)
+            lcnn_fail(L, "build: size %d of the shape must be an integer of at least 1, got %s", (int)i + 1,
+                      luaL_tolstring(L, -1, NULL));
         lua_pop(L, 1);
     }
     bool model = luaL_testudata(L, 1, LCNN_MODEL);
-    lcnn_check(L, model ? cnn_model_build((cnn_model *)layer, rank, shape)
-                        : cnn_layer_build(layer, rank, shape));
+    lcnn_check(L, model ? cnn_model_build((cnn_model *)layer, (int)rank, shape)
+                        : cnn_layer_build(layer, (int)rank, shape));
     return 0;
 }
 
@@ -278,14 +336,14 @@ static int push_weights(lua_State *L, const cnn_layer *layer, bool trainable, bo
     return 1;
 }
 
-const char *const lcnn_layer_fields[] = {
+static const char *const layer_fields[] = {
     "name",   "class_name", "trainable", "built", "weights", "trainable_weights", "non_trainable_weights",
     "kernel", "bias",       NULL};
 
 /* A field that all layers have; false if it is none of them. */
 bool lcnn_layer_field(lua_State *L, cnn_layer *layer, const char *name) {
     int field = 0;
-    while (lcnn_layer_fields[field] && strcmp(lcnn_layer_fields[field], name) != 0) field++;
+    while (layer_fields[field] && strcmp(layer_fields[field], name) != 0) field++;
     switch (field) {
     case 0:
         lua_pushstring(L, layer->name);
@@ -311,7 +369,7 @@ bool lcnn_layer_field(lua_State *L, cnn_layer *layer, const char *name) {
         lcnn_push_tensor(L, cnn_tensor_retain(layer->variables[i]->value));
         return true;
     }
-    if (lcnn_layer_fields[field]) {
+    if (layer_fields[field]) {
         lua_pushnil(L); /* a kernel or bias not yet built, or not used */
         return true;
     }
@@ -325,10 +383,32 @@ static const luaL_Reg methods[] = {{"get_config", get_config},
                                    {"build", build},
                                    {NULL, NULL}};
 
+static void add_name(lua_State *L, const char *name) {
+    lua_pushboolean(L, true);
+    lua_setfield(L, -2, name);
+}
+
+int lcnn_unknown_field(lua_State *L, const cnn_layer *layer, const char *name, const char *const *further) {
+    luaL_checkstack(L, 4, "error message");
+    lua_newtable(L);
+    lua_pushvalue(L, lua_upvalueindex(1)); /* the methods */
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+        lua_pushvalue(L, -2);
+        lua_pushboolean(L, true);
+        lua_rawset(L, -6);
+    }
+    lua_pop(L, 1);
+    for (int i = 0; layer_fields[i]; i++) add_name(L, layer_fields[i]);
+    for (const cnn_param *p = layer->class->params; p->name; p++) add_name(L, p->name);
+    for (; further && *further; further++) add_name(L, *further);
+    return lcnn_unknown(L, layer->name, "there is no field", name, -1);
+}
+
 /* Methods, then fields, then the config's arguments. */
 static int layer_index(lua_State *L) {
     cnn_layer *layer = lcnn_check_layer(L, 1);
     const char *name = luaL_checkstring(L, 2);
+    if (lcnn_custom_index(L, layer)) return 1;
     lua_pushvalue(L, 2);
     if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
     if (lcnn_layer_field(L, layer, name)) return 1;
@@ -336,7 +416,7 @@ static int layer_index(lua_State *L) {
     if (!json) lcnn_fail(L, "out of memory");
     lcnn_own_json(L, json);
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
-    if (!item) lcnn_unknown(L, layer->name, "there is no field", name, lua_upvalueindex(1));
+    if (!item) return lcnn_unknown_field(L, layer, name, NULL);
     lcnn_push_json(L, item);
     return 1;
 }
@@ -344,6 +424,7 @@ static int layer_index(lua_State *L) {
 int lcnn_layer_newindex(lua_State *L) {
     cnn_layer *layer = lcnn_check_layer(L, 1);
     const char *name = luaL_checkstring(L, 2);
+    if (strcmp(name, "trainable") != 0 && lcnn_custom_newindex(L, layer)) return 0;
     if (strcmp(name, "trainable") != 0) lcnn_fail(L, "%s: '%s' cannot be set", layer->name, name);
     if (lua_type(L, 3) != LUA_TBOOLEAN) lcnn_fail(L, "%s: 'trainable' must be true or false", layer->name);
     cnn_layer_set_trainable(layer, lua_toboolean(L, 3));
@@ -371,12 +452,6 @@ static int clear_session(lua_State *L) {
 }
 
 int lcnn_open_layer(lua_State *L) {
-    luaL_newmetatable(L, SPEC);
-    lua_pushcfunction(L, spec_json);
-    lua_setfield(L, -2, "__json");
-    lua_pushcfunction(L, spec_index);
-    lua_setfield(L, -2, "__index");
-
     luaL_newmetatable(L, LCNN_LAYER);
     luaL_setfuncs(L, metamethods, 0);
     luaL_newlib(L, methods);

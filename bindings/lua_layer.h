@@ -21,9 +21,12 @@ int lcnn_layer_eq(lua_State *L);
 int lcnn_layer_call(lua_State *L);
 int lcnn_layer_newindex(lua_State *L);
 bool lcnn_layer_field(lua_State *L, cnn_layer *layer, const char *name);
-extern const char *const lcnn_layer_fields[];
+/* The error for a field that is not there; further: NULL-terminated names beside those that all layers have. */
+int lcnn_unknown_field(lua_State *L, const cnn_layer *layer, const char *name, const char *const *further);
 void lcnn_add_layer_methods(lua_State *L); /* into the table on the top */
 
+/* Makes a tensor of what stands at index, if it is a table or number; nil stays. */
+void lcnn_convert(lua_State *L, int index, const char *who, const char *name);
 /* The tensors of a list, or the one at index, borrowed and anchored on the stack; returns how many. */
 int lcnn_tensor_list(lua_State *L, int index, cnn_tensor **list, int most, const char *who);
 

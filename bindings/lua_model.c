@@ -2,6 +2,7 @@
 #include "lua_callback.h"
 #include "lua_cnn.h"
 #include "lua_layer.h"
+#include "train/history.h"
 #include "train/trainer.h"
 
 #include <stdlib.h>
@@ -11,17 +12,19 @@ enum { MAX_TENSORS = 64 };
 
 static cnn_model *check_model(lua_State *L, int index) {
     cnn_layer **box = luaL_checkudata(L, index, LCNN_MODEL);
+    if (!*box) luaL_argerror(L, index, "the model is closed");
     return (cnn_model *)*box;
 }
 
 /* ---- making -------------------------------------------------------------------------------------------------- */
 
 /* A layer, a model, or the symbolic tensor of an Input. */
-static void add_item(lua_State *L, cnn_model *model, int index) {
+static void add_item(lua_State *L, cnn_model *model, int index, const char *who) {
     cnn_layer *layer = lcnn_test_layer(L, index);
     const cnn_tensor *tensor = layer ? NULL : lcnn_test_tensor(L, index);
-    if (tensor && cnn_call_of(tensor)) layer = cnn_call_of(tensor)->layer;
-    if (!layer) lcnn_fail(L, "Sequential: expected layers, got %s", luaL_tolstring(L, index, NULL));
+    if (tensor && cnn_call_of(tensor) && cnn_call_of(tensor)->n_inputs == 0)
+        layer = cnn_call_of(tensor)->layer;
+    if (!layer) lcnn_fail(L, "%s: expected a layer, got %s", who, luaL_tolstring(L, index, NULL));
     lcnn_check(L, cnn_model_add(model, layer));
 }
 
@@ -35,11 +38,14 @@ static int new_sequential(lua_State *L) {
     cnn_layer **box = lcnn_new_layer(L, LCNN_MODEL);
     lcnn_check(L, cnn_sequential_new(&model, luaL_optstring(L, 2, NULL)));
     *box = &model->layer;
-    int count = lua_type(L, 1) == LUA_TTABLE ? (int)lua_rawlen(L, 1) : 0;
-    for (int i = 0; i < count; i++) {
-        lua_rawgeti(L, 1, i + 1);
-        add_item(L, model, lua_gettop(L));
-        lua_pop(L, 1);
+    if (lua_type(L, 1) == LUA_TTABLE) {
+        for (int i = 0, count = (int)lua_rawlen(L, 1); i < count; i++) {
+            lua_rawgeti(L, 1, i + 1);
+            add_item(L, model, lua_gettop(L), "Sequential");
+            lua_pop(L, 1);
+        }
+    } else if (!lua_isnil(L, 1)) {
+        add_item(L, model, 1, "Sequential");
     }
     return 1;
 }
@@ -69,7 +75,8 @@ static int new_model(lua_State *L) {
 @function model:add
 @param layer */
 static int add(lua_State *L) {
-    add_item(L, check_model(L, 1), 2);
+    lua_settop(L, 2);
+    add_item(L, check_model(L, 1), 2, "add");
     return 0;
 }
 
@@ -85,10 +92,18 @@ static int pop(lua_State *L) {
 @int[opt] line_length
 @tparam[opt] function print_fn called with each line instead of printing it */
 static int summary(lua_State *L) {
+    enum { SHORTEST = 20, LONGEST = 1000 };
     const cnn_model *model = check_model(L, 1);
     lcnn_args(L, 2, "summary", (const char *const[]){"line_length", "print_fn", NULL});
+    int whole = 1;
+    lua_Integer width = lua_isnil(L, 2) ? 0 : lua_tointegerx(L, 2, &whole);
+    if (!whole || (width != 0 && (width < SHORTEST || width > LONGEST)))
+        lcnn_fail(L, "summary: 'line_length' must be an integer between %d and %d, got %s", SHORTEST, LONGEST,
+                  luaL_tolstring(L, 2, NULL));
+    if (!lua_isnil(L, 3) && lua_type(L, 3) != LUA_TFUNCTION)
+        lcnn_fail(L, "summary: 'print_fn' must be a function, got %s", luaL_tolstring(L, 3, NULL));
     char *text;
-    lcnn_check(L, cnn_model_summary(&text, model, (int)luaL_optinteger(L, 2, 0)));
+    lcnn_check(L, cnn_model_summary(&text, model, (int)width));
     lcnn_push_text(L, text);
     if (lua_isnil(L, 3)) {
         lua_getglobal(L, "io");
@@ -171,8 +186,32 @@ static int place(const char *const *names, const char *name) {
     return i + 2;
 }
 
-static cnn_tensor *data_argument(lua_State *L, int index) {
-    return lua_isnil(L, index) ? NULL : lcnn_to_tensor(L, index);
+/* lcnn_convert to float32. */
+static void convert_weight(lua_State *L, int index, const char *who, const char *name) {
+    lcnn_convert(L, index, who, name);
+    const cnn_tensor *given = lua_isnil(L, index) ? NULL : lcnn_check_tensor(L, index);
+    if (!given || !given->data || given->dtype == CNN_FLOAT32) return;
+    cnn_tensor *cast = NULL;
+    lcnn_push_result(L, cnn_cast(&cast, given, CNN_FLOAT32), &cast);
+    lua_replace(L, index);
+}
+
+/* The tensor that convert left there, or NULL. Fetched right before it is used: Lua code that runs in between might
+ * close it. */
+static cnn_tensor *converted(lua_State *L, int index) {
+    return lua_isnil(L, index) ? NULL : lcnn_check_tensor(L, index);
+}
+
+static void convert_samples(lua_State *L, const char *who, const char *const *names) {
+    lcnn_convert(L, place(names, "x"), who, "x");
+    lcnn_convert(L, place(names, "y"), who, "y");
+    convert_weight(L, place(names, "sample_weight"), who, "sample_weight");
+}
+
+static void fetch_samples(lua_State *L, const char *const *names, cnn_fit_options *o) {
+    o->x = converted(L, place(names, "x"));
+    o->y = converted(L, place(names, "y"));
+    o->sample_weight = converted(L, place(names, "sample_weight"));
 }
 
 static int count_argument(lua_State *L, const char *who, const char *const *names, const char *name,
@@ -201,13 +240,14 @@ static int verbose_argument(lua_State *L, const char *who, int index) {
 /* {[0] = 1, [1] = 2.5}: labels are data, so they count from 0. Anchored on the stack. */
 static void class_weights(lua_State *L, int index, cnn_fit_options *o) {
     if (lua_isnil(L, index)) return;
-    luaL_checktype(L, index, LUA_TTABLE);
+    static const char expected[] =
+        "fit: 'class_weight' must give numbers by label, as in {[0] = 1, [1] = 2.5}";
+    if (lua_type(L, index) != LUA_TTABLE) lcnn_fail(L, expected);
     lua_Integer last = -1;
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
         int whole = 0;
         lua_Integer label = lua_type(L, -2) == LUA_TNUMBER ? lua_tointegerx(L, -2, &whole) : 0;
-        if (!whole || label < 0 || label > 1000000 || lua_type(L, -1) != LUA_TNUMBER)
-            lcnn_fail(L, "fit: 'class_weight' must give numbers by label, as in {[0] = 1, [1] = 2.5}");
+        if (!whole || label < 0 || label > 1000000 || lua_type(L, -1) != LUA_TNUMBER) lcnn_fail(L, expected);
         if (label > last) last = label;
     }
     float *weights = lua_newuserdatauv(L, (size_t)(last + 1) * sizeof *weights, 0);
@@ -220,20 +260,24 @@ static void class_weights(lua_State *L, int index, cnn_fit_options *o) {
     o->class_weight_count = (int)last + 1;
 }
 
-/* {x, y} or {x, y, sample_weight}; the tensors stay anchored on the stack. */
-static void validation_data(lua_State *L, int index, cnn_fit_options *o) {
-    if (lua_isnil(L, index)) return;
-    cnn_tensor *parts[3] = {NULL, NULL, NULL};
-    int count = lua_type(L, index) == LUA_TTABLE ? (int)lua_rawlen(L, index) : 0;
-    if (count < 2 || count > 3)
+/* {x, y} or {x, y, sample_weight} at index; pushes three tensors or nils and returns where they begin. */
+static int convert_validation_data(lua_State *L, int index) {
+    static const char fit_validation[] = "fit: validation_data";
+    int first = lua_gettop(L) + 1;
+    bool given = !lua_isnil(L, index);
+    int count = given && lua_type(L, index) == LUA_TTABLE ? (int)lua_rawlen(L, index) : 0;
+    if (given && (count < 2 || count > 3))
         lcnn_fail(L, "fit: 'validation_data' must be {x, y} or {x, y, sample_weight}");
-    for (int i = 0; i < count; i++) {
-        lua_rawgeti(L, index, i + 1);
-        parts[i] = lcnn_to_tensor(L, lua_gettop(L));
+    for (int i = 0; i < 3; i++) {
+        if (given)
+            lua_rawgeti(L, index, i + 1);
+        else
+            lua_pushnil(L);
     }
-    o->validation_x = parts[0];
-    o->validation_y = parts[1];
-    o->validation_sample_weight = parts[2];
+    lcnn_convert(L, first, fit_validation, "x");
+    lcnn_convert(L, first + 1, fit_validation, "y");
+    convert_weight(L, first + 2, fit_validation, "sample_weight");
+    return first;
 }
 
 /* ---- history ---------------------------------------------------------------------------------------------------------- */
@@ -256,16 +300,17 @@ static cnn_history **new_history_box(lua_State *L) {
     return box;
 }
 
-/* {history = {loss = {…}, …}, epoch = {1, 2, …}} */
+/* {history = {loss = {…}, …}, epoch = {1, 2, …}}; as in Keras, a figure has a value for each epoch that logged it. */
 static void push_history(lua_State *L, const cnn_history *h, int first_epoch) {
     int epochs = h ? cnn_history_epochs(h) : 0, count = h ? cnn_history_count(h) : 0;
     lua_createtable(L, 0, 2);
     lua_createtable(L, 0, count);
     for (int i = 0; i < count; i++) {
         lua_createtable(L, epochs, 0);
-        for (int e = 0; e < epochs; e++) {
+        for (int e = 0, n = 0; e < epochs; e++) {
+            if (!cnn_history_has(h, i, e)) continue;
             lua_pushnumber(L, cnn_history_value(h, i, e));
-            lua_rawseti(L, -2, e + 1);
+            lua_rawseti(L, -2, ++n);
         }
         lua_setfield(L, -2, cnn_history_name(h, i));
     }
@@ -319,24 +364,28 @@ static int fit(lua_State *L) {
     o.validation_steps = count_argument(L, "fit", n, "validation_steps", 1);
     o.validation_freq = count_argument(L, "fit", n, "validation_freq", 1);
     o.verbose = verbose_argument(L, "fit", place(n, "verbose"));
-    o.validation_split = luaL_optnumber(L, place(n, "validation_split"), 0);
+    int split = place(n, "validation_split");
+    if (!lua_isnil(L, split)) o.validation_split = lcnn_check_number(L, split, "fit", "validation_split");
     int shuffle = place(n, "shuffle");
     o.no_shuffle = !lua_isnil(L, shuffle) && !lua_toboolean(L, shuffle);
     class_weights(L, place(n, "class_weight"), &o);
-    validation_data(L, place(n, "validation_data"), &o);
-    o.x = data_argument(L, place(n, "x"));
-    o.y = data_argument(L, place(n, "y"));
-    o.sample_weight = data_argument(L, place(n, "sample_weight"));
+    convert_samples(L, "fit", n);
+    int validation = convert_validation_data(L, place(n, "validation_data"));
     o.callback_count = lcnn_callbacks(L, place(n, "callbacks"), 1, &o.callbacks);
-
     cnn_history **history = new_history_box(L);
-    cnn_status status = cnn_model_fit(model, &o, history);
-    push_history(L, *history, o.initial_epoch);
     push_notes(L, 1);
-    lua_pushvalue(L, -2);
-    lua_setfield(L, -2, "history");
-    lua_pop(L, 1);
-    lcnn_check(L, status);
+
+    fetch_samples(L, n, &o);
+    o.validation_x = converted(L, validation);
+    o.validation_y = converted(L, validation + 1);
+    o.validation_sample_weight = converted(L, validation + 2);
+    cnn_status status = cnn_model_fit(model, &o, history);
+    if (*history) {
+        push_history(L, *history, o.initial_epoch);
+        lua_pushvalue(L, -1);
+        lua_setfield(L, -3, "history");
+    }
+    lcnn_check_run(L, status, o.callbacks, o.callback_count);
     return 1;
 }
 
@@ -371,12 +420,12 @@ static int evaluate(lua_State *L) {
     o.batch_size = count_argument(L, "evaluate", n, "batch_size", 1);
     o.validation_steps = count_argument(L, "evaluate", n, "steps", 1);
     o.verbose = verbose_argument(L, "evaluate", place(n, "verbose"));
-    o.x = data_argument(L, place(n, "x"));
-    o.y = data_argument(L, place(n, "y"));
-    o.sample_weight = data_argument(L, place(n, "sample_weight"));
+    convert_samples(L, "evaluate", n);
     o.callback_count = lcnn_callbacks(L, place(n, "callbacks"), 1, &o.callbacks);
+    fetch_samples(L, n, &o);
     double values[1 + CNN_MAX_METRICS];
-    lcnn_check(L, cnn_model_evaluate(model, &o, values, 1 + CNN_MAX_METRICS));
+    cnn_status status = cnn_model_evaluate(model, &o, values, 1 + CNN_MAX_METRICS);
+    lcnn_check_run(L, status, o.callbacks, o.callback_count);
     return push_figures(L, model, values, lua_toboolean(L, place(n, "return_dict")));
 }
 
@@ -394,10 +443,12 @@ static int predict(lua_State *L) {
     cnn_fit_options o = {.log = stdout};
     o.batch_size = count_argument(L, "predict", n, "batch_size", 1);
     o.verbose = verbose_argument(L, "predict", place(n, "verbose"));
-    o.x = data_argument(L, place(n, "x"));
+    lcnn_convert(L, place(n, "x"), "predict", "x");
     o.callback_count = lcnn_callbacks(L, place(n, "callbacks"), 1, &o.callbacks);
+    o.x = converted(L, place(n, "x"));
     cnn_tensor *result = NULL;
     cnn_status status = cnn_model_predict(&result, model, &o);
+    lcnn_check_run(L, status, o.callbacks, o.callback_count);
     return lcnn_push_result(L, status, &result);
 }
 
@@ -409,10 +460,13 @@ static int predict(lua_State *L) {
 @return loss, then each metric, on this batch before the step */
 static int train_on_batch(lua_State *L) {
     cnn_model *model = check_model(L, 1);
-    lcnn_args(L, 2, "train_on_batch", (const char *const[]){"x", "y", "sample_weight", NULL});
-    cnn_tensor *x = data_argument(L, 2), *y = data_argument(L, 3), *weight = data_argument(L, 4);
+    static const char *const n[] = {"x", "y", "sample_weight", NULL};
+    lcnn_args(L, 2, "train_on_batch", n);
+    convert_samples(L, "train_on_batch", n);
+    cnn_fit_options o;
+    fetch_samples(L, n, &o);
     double values[1 + CNN_MAX_METRICS];
-    lcnn_check(L, cnn_model_train_on_batch(model, x, y, weight, values, 1 + CNN_MAX_METRICS));
+    lcnn_check(L, cnn_model_train_on_batch(model, o.x, o.y, o.sample_weight, values, 1 + CNN_MAX_METRICS));
     return push_figures(L, model, values, false);
 }
 
@@ -500,6 +554,10 @@ static void push_only_shape(lua_State *L, cnn_tensor *const *list, int count) {
         lcnn_push_shape(L, list[0]->rank, list[0]->shape);
 }
 
+static const char *const model_fields[] = {"layers",  "optimizer",   "metrics_names", "inputs",
+                                           "outputs", "input_shape", "output_shape",  "stop_training",
+                                           "history", NULL};
+
 static bool model_field(lua_State *L, cnn_model *model, const char *name) {
     if (strcmp(name, "layers") == 0)
         push_layers(L, model);
@@ -530,8 +588,7 @@ static int model_index(lua_State *L) {
     const char *name = luaL_checkstring(L, 2);
     lua_pushvalue(L, 2);
     if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
-    if (!model_field(L, model, name))
-        lcnn_unknown(L, model->layer.name, "there is no field", name, lua_upvalueindex(1));
+    if (!model_field(L, model, name)) return lcnn_unknown_field(L, &model->layer, name, model_fields);
     return 1;
 }
 

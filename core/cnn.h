@@ -391,6 +391,53 @@ CNN_API cnn_status cnn_idx_load(cnn_tensor **out, const char *path);
 CNN_API cnn_status cnn_idx_save(const char *path,
                                 const cnn_tensor *tensor); /* gzip if the name ends in .gz */
 
+/* ---- pictures ---------------------------------------------------------------------------------------- */
+
+/* A picture is uint8 (0 to 255) or float32, [H,W] or [H,W,C]; several of one size are [N,H,W,C]. Functions
+ * that take `images` take either and keep dtype and batch axis unless they say otherwise. */
+
+/* Reads JPEG, PNG, BMP, GIF (its first frame), PGM or PPM as uint8 [H,W,C]; 16-bit samples become 8-bit.
+ * channels: 1, 3 or 4 converts (grey by the weights of ITU-R 601), 0 leaves what the file has. Files of more
+ * than 2^28 pixels are refused before they are decoded. */
+CNN_API cnn_status cnn_image_load(cnn_tensor **out, const char *path, int channels);
+/* Writes one picture as PNG, JPEG or BMP, by the name's ending; the file appears whole or not at all. float32
+ * goes from 0 (black) to 1 (white), and values beyond are an error, unless scale is set: then the smallest
+ * value becomes black and the largest white, of uint8 too. quality: of JPEG, 1 to 100. */
+CNN_API cnn_status cnn_image_save(const char *path, const cnn_tensor *image, bool scale, int quality);
+
+typedef enum cnn_interpolation { CNN_NEAREST, CNN_BILINEAR, CNN_BICUBIC, CNN_AREA } cnn_interpolation;
+/* As tf.image.resize: half-pixel centres, Keys's cubic, weights beyond the border left out. antialias widens
+ * the bilinear and bicubic filters when sizes shrink. uint8 is rounded and saturated. */
+CNN_API cnn_status cnn_image_resize(cnn_tensor **out, const cnn_tensor *images, int64_t height, int64_t width,
+                                    cnn_interpolation method, bool antialias);
+
+/* [H,W,3] → [H,W,1]: 0.2989 red + 0.587 green + 0.114 blue. */
+CNN_API cnn_status cnn_image_to_grayscale(cnn_tensor **out, const cnn_tensor *images);
+/* 1 to 4 channels → 3: grey is repeated, alpha dropped. */
+CNN_API cnn_status cnn_image_to_rgb(cnn_tensor **out, const cnn_tensor *images);
+/* float32, each picture by itself: smallest value 0 and largest 1, or (standard) mean 0 and deviation 1. */
+CNN_API cnn_status cnn_image_normalize(cnn_tensor **out, const cnn_tensor *images, bool standard);
+
+typedef enum cnn_grid_kind {
+    CNN_GRID_AUTO,     /* pictures if there are four axes and the last is 1, 3 or 4; else maps */
+    CNN_GRID_PICTURES, /* [N,H,W,C] */
+    CNN_GRID_MAPS,     /* [H,W,K] or [N,H,W,K]: each channel a grey tile */
+    CNN_GRID_KERNELS   /* [kh,kw,C,K]: each kernel a tile in colour if C is 3, else a row of C grey ones */
+} cnn_grid_kind;
+
+typedef struct cnn_grid_options {
+    cnn_grid_kind kind;
+    int64_t columns;   /* 0: as nearly square as can be, or one row for each sample or kernel */
+    int64_t padding;   /* pixels between tiles and around them */
+    int64_t zoom;      /* each pixel of a tile becomes zoom×zoom; 0 means 1 */
+    double background; /* 0 black to 1 white */
+    int normalize;     /* each tile from 0 to 1: 1 yes, -1 no, 0: maps and kernels only */
+} cnn_grid_options;
+
+/* Tiles in rows and columns as one picture [H,W,C]; float32 where tiles are normalized. */
+CNN_API cnn_status cnn_image_grid(cnn_tensor **out, const cnn_tensor *images,
+                                  const cnn_grid_options *options);
+
 #ifdef __cplusplus
 }
 #endif

@@ -2,6 +2,27 @@
 
 local cnn = ...
 
+-- Errors are those of the script that calls, two levels up from here.
+local function fail(text, ...)
+  error(text:format(...), 3)
+end
+
+-- Arguments by position or in a table of names, as other constructors take them.
+local function arguments(who, names, given, ...)
+  if type(given) ~= "table" or getmetatable(given) then given = {given, ...} end
+  local values = {}
+  for key, value in pairs(given) do
+    local name = math.type(key) and names[key] or key
+    for _, known in ipairs(names) do
+      if name == known then values[name], name = value, nil end
+    end
+    if name ~= nil then error(("%s: unknown argument '%s'"):format(who, tostring(name)), 3) end
+  end
+  return values
+end
+
+-- ---- LearningRateScheduler --------------------------------------------------------------------------------
+
 local LearningRateScheduler = {}
 LearningRateScheduler.__index = LearningRateScheduler
 
@@ -13,7 +34,7 @@ function LearningRateScheduler:on_epoch_begin(epoch)
   end
   optimizer.learning_rate = rate
   if self.verbose > 0 then
-    print(("\nEpoch %d: LearningRateScheduler setting learning rate to %.14g."):format(epoch, rate))
+    print(("Epoch %d: LearningRateScheduler setting learning rate to %.14g."):format(epoch, rate))
   end
 end
 
@@ -24,21 +45,57 @@ end
 --- Sets the learning rate at the start of each epoch.
 -- @tparam function schedule of the epoch, counted from 1, and the rate so far; returns the new rate
 -- @int[opt=0] verbose 1 prints the rate
-function cnn.callbacks.LearningRateScheduler(arguments, verbose)
-  local plain = type(arguments) == "table"
-  local schedule = plain and (arguments.schedule or arguments[1]) or arguments
+function cnn.callbacks.LearningRateScheduler(...)
+  local given = arguments("LearningRateScheduler", {"schedule", "verbose"}, ...)
+  local schedule, verbose = given.schedule, given.verbose or 0
   if type(schedule) ~= "function" then
-    error("LearningRateScheduler: 'schedule' must be a function of epoch and rate, got " .. type(schedule), 2)
+    fail("LearningRateScheduler: 'schedule' must be a function of epoch and rate, got %s", type(schedule))
   end
-  verbose = plain and (arguments.verbose or arguments[2]) or verbose or 0
+  if type(verbose) ~= "number" then
+    fail("LearningRateScheduler: 'verbose' must be 0 or 1, got %s", tostring(verbose))
+  end
   return setmetatable({schedule = schedule, verbose = verbose}, LearningRateScheduler)
 end
 
---- A callback from functions by name, without self: LambdaCallback{on_epoch_end = function(epoch, logs) … end}.
+-- ---- LambdaCallback ---------------------------------------------------------------------------------------
+
+--- A callback from functions by name, without self: LambdaCallback{on_epoch_end = function(epoch, logs) …
+-- end}.
 function cnn.callbacks.LambdaCallback(functions)
+  if type(functions) ~= "table" then
+    fail("LambdaCallback: expected a table of functions like on_epoch_end, got %s", type(functions))
+  end
   local callback = {}
   for name, f in pairs(functions) do
+    if type(name) ~= "string" or not name:find "^on_" then
+      fail("LambdaCallback: unknown argument '%s'", tostring(name))
+    elseif type(f) ~= "function" then
+      fail("LambdaCallback: '%s' must be a function, got %s", name, type(f))
+    end
     callback[name] = function(_, ...) return f(...) end
   end
   return callback
+end
+
+-- ---- History ----------------------------------------------------------------------------------------------
+
+local History = {}
+History.__index = History
+
+function History:on_train_begin()
+  self.history, self.epoch = {}, {}
+end
+
+function History:on_epoch_end(epoch, logs)
+  self.epoch[#self.epoch + 1] = epoch
+  for name, value in pairs(logs) do
+    local values = self.history[name] or {}
+    values[#values + 1] = value
+    self.history[name] = values
+  end
+end
+
+--- Collects the logs of each epoch in fields history and epoch, as what fit returns does.
+function cnn.callbacks.History()
+  return setmetatable({history = {}, epoch = {}}, History)
 end

@@ -3,11 +3,11 @@
 #include "base/status.h"
 #include "base/text.h"
 
-#include <ctype.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* ---- choices ------------------------------------------------------------------------------------------- */
 
@@ -16,7 +16,7 @@ int cnn_choice_find(const char *choices, const char *word) {
     if (length == 0 || strchr(word, ' ')) return -1;
     for (int position = 0;; position++) {
         size_t span = strcspn(choices, " ");
-        if (span == length && memcmp(choices, word, span) == 0) return position;
+        if (span == length && strncasecmp(choices, word, span) == 0) return position;
         if (!choices[span]) return -1;
         choices += span + 1;
     }
@@ -111,10 +111,7 @@ static cnn_status read_shape(const char *who, const cnn_param *param, const cJSO
 }
 
 static cnn_status read_choice(const char *who, const cnn_param *param, const cJSON *value, int *choice) {
-    char word[32] = "";
-    if (cJSON_IsString(value)) snprintf(word, sizeof word, "%s", value->valuestring);
-    for (char *c = word; *c; c++) *c = (char)tolower((unsigned char)*c); /* Keras takes "SAME" too */
-    int position = cnn_choice_find(param->choices, word);
+    int position = cJSON_IsString(value) ? cnn_choice_find(param->choices, value->valuestring) : -1;
     if (position >= 0) {
         *choice = position;
         return CNN_OK;
@@ -203,7 +200,8 @@ static cnn_status check_names(const char *who, const cnn_param *params, const cJ
 }
 
 cnn_status cnn_params_read(const char *who, const cnn_param *params, const cJSON *config, void *target) {
-    if (config && !cJSON_IsObject(config))
+    bool empty = cJSON_IsArray(config) && !config->child; /* Lua's {} may be either */
+    if (config && !cJSON_IsObject(config) && !empty)
         return cnn_fail(CNN_ERROR_ARGUMENT, "%s: arguments must be a JSON object", who);
     CNN_TRY(check_names(who, params, config));
     for (const cnn_param *p = params; p->name; p++) {
@@ -301,7 +299,8 @@ static int class_words(const cnn_class *const *classes, const char **words, int 
     if (text->failed || !text->bytes) return 0;
     int count = 0;
     char *rest = NULL;
-    for (char *word = strtok_r(text->bytes, " ", &rest); word && count < most; word = strtok_r(NULL, " ", &rest))
+    for (char *word = strtok_r(text->bytes, " ", &rest); word && count < most;
+         word = strtok_r(NULL, " ", &rest))
         words[count++] = word;
     return count;
 }

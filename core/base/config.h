@@ -86,7 +86,7 @@ cnn_status cnn_params_read(const char *who, const cnn_param *params, const cJSON
 cJSON *cnn_params_write(cJSON *into, const cnn_param *params, const void *source);
 void cnn_params_free(const cnn_param *params, void *target);
 
-/* The positions in a choices text: "valid same", "same" → 1; -1 if not there. And back: writes the word. */
+/* The positions in a choices text: "valid same", "same" or "SAME" → 1; -1 if not there. And back: writes the word. */
 int cnn_choice_find(const char *choices, const char *word);
 const char *cnn_choice_name(const char *choices, int position, char *buffer, size_t capacity);
 

@@ -77,6 +77,13 @@ typedef struct cnn_dropout_stream {
     float scale;
 } cnn_dropout_stream;
 
+/* Pictures [h,w,channels] made larger by whole factors. */
+typedef struct cnn_upsample {
+    int h, w, channels;
+    int factor_h, factor_w;
+    bool bilinear; /* else the nearest cell */
+} cnn_upsample;
+
 /* Losses of a prediction p and a target t, element by element: (p - t)², |p - t|, Huber's with delta as parameter,
  * -t·log p - (1 - t)·log(1 - p) with p clipped to [1e-7, 1 - 1e-7], and the same of the logit. */
 typedef enum cnn_pointwise_loss {
@@ -148,6 +155,29 @@ typedef struct cnn_kernels {
     void (*dropout)(const cnn_dropout_stream *stream, uint64_t position, const float *x, float *y,
                     uint8_t *kept, int64_t n);
     void (*dropout_grad)(float scale, const uint8_t *kept, const float *dy, float *dx, int64_t n);
+    /* n samples, to [h·factor_h,w·factor_w,channels]; dx is overwritten. */
+    void (*upsample)(const cnn_upsample *u, int64_t n, const float *x, float *y);
+    void (*upsample_grad)(const cnn_upsample *u, int64_t n, const float *dy, float *dx);
+
+    /* Down the columns of x [rows,channels]: mean = Σx / rows, squares = Σ (x - mean)². */
+    void (*batch_moments)(const float *x, int64_t rows, int64_t channels, double *mean, double *squares);
+    /* sums = Σ dy, dots = Σ dy·(x - mean) */
+    void (*batch_sums)(const float *x, const float *dy, const float *mean, int64_t rows, int64_t channels,
+                       double *sums, double *dots);
+    /* y = scale·(x - mean) + offset; y may be x. */
+    void (*batch_normalize)(const float *x, const float *mean, const float *scale, const float *offset,
+                            int64_t rows, int64_t channels, float *y);
+    /* dx = scale·(dy - offset - slope·(x - mean)); dx may be dy. */
+    void (*batch_normalize_grad)(const float *x, const float *dy, const float *mean, const float *scale,
+                                 const float *offset, const float *slope, int64_t rows, int64_t channels,
+                                 float *dx);
+    /* Along the rows of x [rows,columns]: y = gamma·(x - mean) / sqrt(variance + epsilon) + beta. saved [rows,2], if
+     * not NULL, gets each row's mean and 1 / sqrt(variance + epsilon). */
+    void (*layer_normalize)(const float *x, const float *gamma, const float *beta, float epsilon,
+                            int64_t rows, int64_t columns, float *y, float *saved);
+    /* dx is overwritten; dgamma and dbeta [columns] are added to; each may be NULL. */
+    void (*layer_normalize_grad)(const float *x, const float *dy, const float *gamma, const float *saved,
+                                 int64_t rows, int64_t columns, float *dx, float *dgamma, float *dbeta);
     /* The sum over n elements; and the gradient times scale. */
     float (*loss_sum)(cnn_pointwise_loss kind, float parameter, const float *prediction, const float *target,
                       int64_t n);

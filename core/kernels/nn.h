@@ -23,6 +23,20 @@ void CNN_KERNEL(avg_pool_grad)(const cnn_pool *p, int64_t n, const float *dy, fl
 void CNN_KERNEL(dropout)(const cnn_dropout_stream *stream, uint64_t position, const float *x, float *y,
                          uint8_t *kept, int64_t n);
 void CNN_KERNEL(dropout_grad)(float scale, const uint8_t *kept, const float *dy, float *dx, int64_t n);
+void CNN_KERNEL(upsample)(const cnn_upsample *u, int64_t n, const float *x, float *y);
+void CNN_KERNEL(upsample_grad)(const cnn_upsample *u, int64_t n, const float *dy, float *dx);
+void CNN_KERNEL(batch_moments)(const float *x, int64_t rows, int64_t channels, double *mean, double *squares);
+void CNN_KERNEL(batch_sums)(const float *x, const float *dy, const float *mean, int64_t rows,
+                            int64_t channels, double *sums, double *dots);
+void CNN_KERNEL(batch_normalize)(const float *x, const float *mean, const float *scale, const float *offset,
+                                 int64_t rows, int64_t channels, float *y);
+void CNN_KERNEL(batch_normalize_grad)(const float *x, const float *dy, const float *mean, const float *scale,
+                                      const float *offset, const float *slope, int64_t rows, int64_t channels,
+                                      float *dx);
+void CNN_KERNEL(layer_normalize)(const float *x, const float *gamma, const float *beta, float epsilon,
+                                 int64_t rows, int64_t columns, float *y, float *saved);
+void CNN_KERNEL(layer_normalize_grad)(const float *x, const float *dy, const float *gamma, const float *saved,
+                                      int64_t rows, int64_t columns, float *dx, float *dgamma, float *dbeta);
 float CNN_KERNEL(loss_sum)(cnn_pointwise_loss kind, float parameter, const float *prediction,
                            const float *target, int64_t n);
 void CNN_KERNEL(loss_grad)(cnn_pointwise_loss kind, float parameter, const float *prediction,

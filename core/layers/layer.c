@@ -243,10 +243,10 @@ cnn_status cnn_call_record(cnn_tensor *result, cnn_layer *layer, cnn_tensor *con
 /* A layer may give its input back as it is, or what another layer made; where the call is recorded, a result of its own
  * is needed. */
 static cnn_status own_result(cnn_tensor **result, cnn_tensor *const *inputs, int n_inputs) {
-    bool own = !(*result)->node->call && (*result)->node->op;
+    bool is_own = !(*result)->node->call && (*result)->node->op;
     for (int i = 0; i < n_inputs; i++)
-        if (inputs[i] == *result) own = false;
-    if (own) return CNN_OK;
+        if (inputs[i] == *result) is_own = false;
+    if (is_own) return CNN_OK;
     cnn_tensor *own;
     CNN_TRY(cnn_op_apply(&own, &cnn_op_identity, NULL, result, 1, false));
     cnn_tensor_release(*result);

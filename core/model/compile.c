@@ -29,7 +29,7 @@ static cnn_status set_head(const cnn_plan *plan, value *v, cnn_dtype dtype, int 
 
 static cnn_status add_variable(cnn_plan *plan, cnn_tensor *tensor, int *index) {
     CNN_TRY(cnn_list_grow((void **)&plan->variables, plan->n_variables, &plan->variable_capacity,
-                 sizeof *plan->variables));
+                          sizeof *plan->variables));
     *index = plan->n_variables++;
     plan->variables[*index] =
         (variable){.tensor = cnn_tensor_retain(tensor), .gradient = plan->gradient_floats};

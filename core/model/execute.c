@@ -48,9 +48,8 @@ static char *gradient_of(const frame *f, int index) {
 
 /* A lane's own sum for a variable, or, on the whole batch, the variable's gradient. */
 static char *variable_gradient(const frame *f, int variable_index) {
-    for (int i = 0; f->sums && i < f->pass->n_sums; i++)
-        if (f->pass->sums[i].variable == variable_index) return (char *)(f->sums + f->pass->sums[i].at);
-    return (char *)(f->plan->gradient + f->plan->variables[variable_index].gradient);
+    size_t at = f->plan->variables[variable_index].gradient;
+    return (char *)(f->sums ? f->sums + (at - f->pass->sums_first) : f->plan->gradient + at);
 }
 
 /* The value's header for the samples at hand. */
@@ -131,8 +130,7 @@ static void add_temporaries(const frame *f, const step *s, bound *b) {
         const value *v = &f->plan->values[plan_root(f->plan, s->inputs[i])];
         float *to = (float *)(v->kind == VALUE_CONSTANT ? variable_gradient(f, v->index)
                                                         : gradient_of(f, s->inputs[i]));
-        const float *from = cnn_f32(&b->grad_inputs[i]);
-        for (int64_t k = 0; k < b->grad_inputs[i].size; k++) to[k] += from[k];
+        cnn_lanes_sum(to, true, cnn_f32(&b->grad_inputs[i]), 1, 0, b->grad_inputs[i].size);
     }
 }
 
@@ -179,9 +177,9 @@ static void run_lane(void *context, int64_t lane, int thread) {
                .pass = r->pass,
                .scratch = memory,
                .lane = memory + r->plan->scratch_bytes};
-    if (r->pass->n_sums > 0) {
-        f.sums = r->plan->sums + (size_t)lane * r->pass->sums_stride;
-        memset(f.sums, 0, r->pass->sums_stride * sizeof(float));
+    if (r->pass->sums_size > 0) {
+        f.sums = r->plan->sums + (size_t)lane * r->pass->sums_size;
+        memset(f.sums, 0, r->pass->sums_size * sizeof(float));
     }
     int64_t end;
     cnn_lane_range(r->plan->batch, r->pass->lanes, (int)lane, &f.from, &end);
@@ -200,11 +198,8 @@ static cnn_status run_depth_first(const cnn_plan *plan, const cnn_plan_feed *fee
     pass_run r = {.plan = plan, .feed = feed, .pass = p};
     cnn_parallel(p->lanes, run_lane, &r);
     if (r.failed != CNN_OK) return cnn_fail((cnn_status)r.failed, "%s", r.message);
-    for (int i = 0; i < p->n_sums; i++) {
-        const variable *v = &plan->variables[p->sums[i].variable];
-        cnn_lanes_sum(plan->gradient + v->gradient, true, plan->sums + p->sums[i].at, p->lanes,
-                      (int64_t)p->sums_stride, v->tensor->size);
-    }
+    cnn_lanes_sum(plan->gradient + p->sums_first, true, plan->sums, p->lanes, (int64_t)p->sums_size,
+                  (int64_t)p->sums_size);
     return CNN_OK;
 }
 
@@ -215,23 +210,7 @@ static cnn_status run_whole(const cnn_plan *plan, const cnn_plan_feed *feed, con
 
 /* ---- prepare ----------------------------------------------------------------------------------------------- */
 
-typedef struct preparation {
-    const cnn_plan *plan;
-    const cnn_plan_feed *feed;
-} preparation;
-
-static void prepare_step(void *context, int64_t index, int thread) {
-    const preparation *p = context;
-    const step *s = &p->plan->steps[index];
-    (void)thread;
-    if (!s->op->prepare) return;
-    frame f = {.plan = p->plan, .feed = p->feed, .from = 0, .to = p->plan->batch};
-    bound b;
-    bind(&f, s, &b);
-    s->op->prepare(&b.call);
-}
-
-/* Weights that a step computes can be prepared only once they are there: right before their reader. */
+/* Weights that a step computes can be prepared only once they are there: right before the pass that reads them. */
 static bool prepares_early(const cnn_plan *plan, const step *s) {
     for (int i = 0; i < s->n_inputs; i++)
         if (step_shares(s, i) && plan->values[plan_root(plan, s->inputs[i])].kind == VALUE_COMPUTED)
@@ -239,23 +218,51 @@ static bool prepares_early(const cnn_plan *plan, const step *s) {
     return true;
 }
 
+static void prepare_step(const cnn_plan *plan, const cnn_plan_feed *feed, const step *s) {
+    frame f = {.plan = plan, .feed = feed, .from = 0, .to = plan->batch};
+    bound b;
+    bind(&f, s, &b);
+    s->op->prepare(&b.call);
+}
+
+typedef struct preparation {
+    const cnn_plan *plan;
+    const cnn_plan_feed *feed;
+} preparation;
+
+static void prepare_early(void *context, int64_t index, int thread) {
+    const preparation *p = context;
+    const step *s = &p->plan->steps[index];
+    (void)thread;
+    if (s->op->prepare && prepares_early(p->plan, s)) prepare_step(p->plan, p->feed, s);
+}
+
 static void prepare_late(const cnn_plan *plan, const cnn_plan_feed *feed, const pass *p) {
-    preparation late = {plan, feed};
-    if (p->forward && !p->depth_first && !prepares_early(plan, &plan->steps[p->first]))
-        prepare_step(&late, p->first, 0);
+    for (int i = p->first; p->forward && i < p->first + p->count; i++) {
+        const step *s = &plan->steps[i];
+        if (s->op->prepare && !prepares_early(plan, s)) prepare_step(plan, feed, s);
+    }
+}
+
+/* Memory for more threads than there were. */
+static cnn_status widen_threads(cnn_plan *plan) {
+    if (plan->n_threads >= cnn_threads()) return CNN_OK;
+    size_t bytes = plan->thread_stride * (size_t)cnn_threads();
+    char *grown = cnn_malloc(bytes);
+    if (!grown) return cnn_fail_memory(bytes);
+    cnn_free(plan->threads);
+    plan->threads = grown;
+    plan->n_threads = cnn_threads();
+    return CNN_OK;
 }
 
 cnn_status cnn_plan_run(cnn_plan *plan, const cnn_plan_feed *feed) {
-    if (plan->n_threads < cnn_threads()) {
-        char *grown = cnn_malloc(plan->thread_stride * (size_t)cnn_threads());
-        if (!grown) return cnn_fail_memory(plan->thread_stride * (size_t)cnn_threads());
-        cnn_free(plan->threads);
-        plan->threads = grown;
-        plan->n_threads = cnn_threads();
-    }
+    if (feed->weights_changed) plan->unprepared = true; /* even where this run fails before it prepares */
+    CNN_TRY(widen_threads(plan));
     if (plan->gradients) memset(plan->gradient, 0, plan->gradient_floats * sizeof(float));
     preparation all = {plan, feed};
-    if (feed->weights_changed) cnn_parallel(plan->n_steps, prepare_step, &all);
+    if (plan->unprepared) cnn_parallel(plan->n_steps, prepare_early, &all);
+    plan->unprepared = false;
     for (int i = 0; i < plan->n_passes; i++) {
         const pass *p = &plan->passes[i];
         prepare_late(plan, feed, p);
@@ -312,7 +319,6 @@ static void free_step(step *s) {
 void cnn_plan_free(cnn_plan *plan) {
     if (!plan) return;
     for (int i = 0; i < plan->n_steps; i++) free_step(&plan->steps[i]);
-    for (int i = 0; i < plan->n_passes; i++) cnn_free(plan->passes[i].sums);
     for (int i = 0; i < plan->n_variables; i++) cnn_tensor_release(plan->variables[i].tensor);
     for (int i = 0; plan->graph && i < plan->n_outputs; i++) cnn_tensor_release(plan->graph[i]);
     cnn_free(plan->graph);

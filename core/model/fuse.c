@@ -58,7 +58,7 @@ static void remove_step(cnn_plan *plan, int index) {
 
 void cnn_plan_fuse(cnn_plan *plan) {
     for (int i = 0; i < plan->n_steps; i++) {
-        for (;;) {
+        while (plan->steps[i].op == &cnn_op_conv2d || plan->steps[i].op == &cnn_op_dense) {
             step *s = &plan->steps[i];
             int reader = only_reader(plan, s->output);
             if (reader < 0) break;

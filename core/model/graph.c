@@ -71,11 +71,10 @@ typedef struct visits {
 
 static cnn_status enter(visits *v, cnn_tensor *tensor) {
     if (!tensor->data && !tensor->node->op)
-        return cnn_fail(CNN_ERROR_STATE,
-                        "model: its outputs depend on an Input%s%s%s that is not among its inputs",
-                        tensor->node->call ? " '" : "",
-                        tensor->node->call ? tensor->node->call->layer->name : "",
-                        tensor->node->call ? "'" : "");
+        return cnn_fail(
+            CNN_ERROR_STATE, "model: its outputs depend on an Input%s%s%s that is not among its inputs",
+            tensor->node->call ? " '" : "", tensor->node->call ? tensor->node->call->layer->name : "",
+            tensor->node->call ? "'" : "");
     CNN_TRY(cnn_list_grow((void **)&v->items, v->count, &v->capacity, sizeof *v->items));
     v->items[v->count++] = (visit){tensor, 0};
     return CNN_OK;

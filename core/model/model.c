@@ -111,14 +111,16 @@ static bool holds_variable(const cnn_layer *model, const cnn_variable *variable)
 /* Adds a layer's variables to the model's own list. */
 static cnn_status add_variables(cnn_model *model, const cnn_layer *layer) {
     cnn_layer *self = &model->layer;
-    size_t most = (size_t)(self->variable_count + layer->variable_count);
-    cnn_variable **list = cnn_realloc(self->variables, most * sizeof *list);
-    if (!list) return cnn_fail_memory(most * sizeof *list);
-    self->variables = list;
+    size_t most = (size_t)(self->variable_count + layer->variable_count) * sizeof *self->variables;
+    if (!self->variables || cnn_block_size(self->variables) < most) {
+        cnn_variable **grown = cnn_realloc(self->variables, most);
+        if (!grown) return cnn_fail_memory(most);
+        self->variables = grown;
+    }
     for (int i = 0; i < layer->variable_count; i++) {
         if (holds_variable(self, layer->variables[i])) continue;
         layer->variables[i]->refs++;
-        list[self->variable_count++] = layer->variables[i];
+        self->variables[self->variable_count++] = layer->variables[i];
     }
     return CNN_OK;
 }
@@ -129,6 +131,7 @@ static void drop_variables(cnn_model *model) {
     self->variable_count = 0;
 }
 
+/* Of fewer layers than before it needs no memory, and so cannot fail. */
 static cnn_status collect_variables(cnn_model *model) {
     drop_variables(model);
     for (int i = 0; i < model->layer_count; i++) CNN_TRY(add_variables(model, model->layers[i]));
@@ -256,7 +259,8 @@ static cnn_status extend(cnn_model *model, cnn_layer *layer) {
 /* True if the layer is the model, or a model with the model somewhere within. */
 static bool contains(const cnn_layer *layer, const cnn_model *model) {
     if (layer == &model->layer) return true;
-    if (layer->class != &cnn_sequential_class.class && layer->class != &cnn_functional_class.class) return false;
+    if (layer->class != &cnn_sequential_class.class && layer->class != &cnn_functional_class.class)
+        return false;
     const cnn_model *within = (const cnn_model *)layer;
     for (int i = 0; i < within->layer_count; i++)
         if (contains(within->layers[i], model)) return true;
@@ -297,14 +301,10 @@ cnn_status cnn_model_pop(cnn_model *model) {
     CNN_TRY(cnn_model_expect_idle(model, "pop"));
     if (!model->sequential || model->layer_count == 0)
         return cnn_fail(CNN_ERROR_STATE, "pop: there is no layer to remove");
-    if (model->n_outputs > 0) {
-        const cnn_layer *last = model->layers[model->layer_count - 1];
-        end_in(model, cnn_tensor_retain(cnn_call_of(model->outputs[0])->inputs[0]));
-        for (int i = 0; i < last->variable_count; i++)
-            cnn_variable_release(model->layer.variables[--model->layer.variable_count]);
-    }
     forget_last(model);
-    return CNN_OK;
+    if (model->n_outputs == 0) return CNN_OK;
+    end_in(model, cnn_tensor_retain(cnn_call_of(model->outputs[0])->inputs[0]));
+    return collect_variables(model);
 }
 
 cnn_status cnn_model_add_new(cnn_model *model, const char *class_name, const char *config) {
@@ -387,7 +387,8 @@ static cnn_status add_once(cnn_model *model, cnn_layer *layer) {
     for (int i = 0; i < model->layer_count; i++) {
         if (model->layers[i] == layer) return CNN_OK;
         if (strcmp(model->layers[i]->name, layer->name) == 0)
-            return cnn_fail(CNN_ERROR_ARGUMENT, "Model: two layers are named '%s'; names must differ", layer->name);
+            return cnn_fail(CNN_ERROR_ARGUMENT, "Model: two layers are named '%s'; names must differ",
+                            layer->name);
     }
     return append_layer(model, layer);
 }
@@ -396,8 +397,8 @@ static cnn_status add_once(cnn_model *model, cnn_layer *layer) {
  * stands for itself: what is before it does not belong to the model. */
 static cnn_status collect_layers(cnn_model *model) {
     cnn_graph graph = {0};
-    cnn_status status = cnn_graph_walk(&graph, CNN_EDGES_LAYERS, model->inputs, model->n_inputs, model->outputs,
-                                       model->n_outputs);
+    cnn_status status = cnn_graph_walk(&graph, CNN_EDGES_LAYERS, model->inputs, model->n_inputs,
+                                       model->outputs, model->n_outputs);
     for (int i = 0; status == CNN_OK && i < graph.count; i++) {
         const cnn_call *call = cnn_call_of(graph.tensors[i]);
         if (call && (i >= model->n_inputs || call->n_inputs == 0)) status = add_once(model, call->layer);
@@ -408,7 +409,8 @@ static cnn_status collect_layers(cnn_model *model) {
 
 static cnn_status check_symbolic(const char *what, cnn_tensor *const *tensors, int count) {
     if (count < 1 || count > CNN_MAX_INPUTS)
-        return cnn_fail(CNN_ERROR_ARGUMENT, "Model: expected 1 to %d %s, got %d", CNN_MAX_INPUTS, what, count);
+        return cnn_fail(CNN_ERROR_ARGUMENT, "Model: expected 1 to %d %s, got %d", CNN_MAX_INPUTS, what,
+                        count);
     for (int i = 0; i < count; i++) {
         if (tensors[i]->data)
             return cnn_fail(CNN_ERROR_ARGUMENT,
@@ -416,8 +418,8 @@ static cnn_status check_symbolic(const char *what, cnn_tensor *const *tensors, i
                             what);
         char shape[CNN_SHAPE_TEXT];
         if (tensors[i]->rank < 1 || tensors[i]->shape[0] >= 0)
-            return cnn_fail(CNN_ERROR_SHAPE, "Model: %s must have the batch as their first axis, got shape %s",
-                            what,
+            return cnn_fail(CNN_ERROR_SHAPE,
+                            "Model: %s must have the batch as their first axis, got shape %s", what,
                             cnn_shape_text(shape, sizeof shape, tensors[i]->rank, tensors[i]->shape));
     }
     return CNN_OK;

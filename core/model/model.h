@@ -20,6 +20,10 @@ struct cnn_model {
 
 extern const cnn_layer_class cnn_sequential_class, cnn_functional_class;
 
+static inline bool cnn_layer_is_model(const cnn_layer *layer) {
+    return layer->class == &cnn_sequential_class.class || layer->class == &cnn_functional_class.class;
+}
+
 /* An error while the model is running: a callback must not change what is being run. */
 cnn_status cnn_model_expect_idle(const cnn_model *model, const char *who);
 

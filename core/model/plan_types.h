@@ -40,6 +40,7 @@ typedef struct step {
     int output;
     bool per_sample; /* by info, and all inputs are sampled or shared */
     bool backward;   /* has a backward that somebody needs */
+    int forward_pass, backward_pass;
     place saved;
     size_t prepared;      /* offset in the plan's memory */
     gradient_mode *modes; /* for each input; owned */
@@ -51,14 +52,9 @@ typedef struct pass {
     int first, count;       /* steps [first, first+count); one if not depth first */
     bool forward, backward; /* what of them is run; backward in reverse order */
     int lanes;
-    int64_t micro;      /* samples at a time */
-    size_t lane_bytes;  /* memory per thread, without scratch */
-    size_t sums_stride; /* floats of one lane's weight gradients */
-    int n_sums;
-    struct pass_sum {
-        int variable;
-        size_t at; /* in floats, within a lane's sums */
-    } * sums;      /* owned */
+    int64_t micro;                /* samples at a time */
+    size_t lane_bytes;            /* memory per thread, without scratch */
+    size_t sums_first, sums_size; /* of the plan's gradient, what each lane sums apart; in floats */
 } pass;
 
 typedef struct variable {
@@ -69,6 +65,7 @@ typedef struct variable {
 struct cnn_plan {
     int64_t batch;
     bool training, gradients;
+    bool unprepared; /* weights have changed since prepare last ran */
     int n_values, value_capacity;
     value *values;
     int n_steps, step_capacity;

@@ -3,6 +3,7 @@
  * Time, for lifetimes, is the position of a pass; within a depth-first pass it is the position of a step's forward or
  * backward. What is touched in one depth-first pass only gets a place per thread, anything else one for the batch. */
 #include "model/plan_types.h"
+#include "model/graph.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "base/status.h"
@@ -77,22 +78,24 @@ static void touch(life *l, int pass_index, int position) {
         l->last = position;
 }
 
-/* The pass and position of a step's forward or backward. */
-static void moment(const cnn_plan *plan, int step_index, bool backward, int *pass_index, int *position) {
+/* Notes for each step in which passes it runs. */
+static void find_passes(cnn_plan *plan) {
     for (int i = 0; i < plan->n_passes; i++) {
         const pass *p = &plan->passes[i];
-        if (step_index < p->first || step_index >= p->first + p->count) continue;
-        if (backward ? !p->backward : !p->forward) continue;
-        *pass_index = i;
-        *position = backward ? 2 * p->count - 1 - (step_index - p->first) : step_index - p->first;
-        return;
+        for (int k = p->first; k < p->first + p->count; k++) {
+            if (p->forward) plan->steps[k].forward_pass = i;
+            if (p->backward) plan->steps[k].backward_pass = i;
+        }
     }
 }
 
+/* The step's forward or backward touches it. */
 static void touch_step(const cnn_plan *plan, life *l, int step_index, bool backward) {
-    int pass_index = 0, position = 0;
-    moment(plan, step_index, backward, &pass_index, &position);
-    touch(l, pass_index, position);
+    const step *s = &plan->steps[step_index];
+    int pass_index = backward ? s->backward_pass : s->forward_pass;
+    const pass *p = &plan->passes[pass_index];
+    int at = step_index - p->first;
+    touch(l, pass_index, backward ? 2 * p->count - 1 - at : at);
 }
 
 /* ---- how gradients are written --------------------------------------------------------------------------- */
@@ -133,13 +136,7 @@ typedef struct wishes {
 static cnn_status add_wish(wishes *w, const cnn_plan *plan, place *where, size_t bytes, bool sampled,
                            life l) {
     if (l.last_pass < 0) return CNN_OK; /* never touched */
-    if (w->count == w->capacity) {
-        int wider = w->capacity ? 2 * w->capacity : 64;
-        wish *grown = cnn_realloc(w->items, (size_t)wider * sizeof *grown);
-        if (!grown) return cnn_fail_memory((size_t)wider * sizeof *grown);
-        w->items = grown;
-        w->capacity = wider;
-    }
+    CNN_TRY(cnn_list_grow((void **)&w->items, w->count, &w->capacity, sizeof *w->items));
     bool in_lane = l.first_pass == l.last_pass && plan->passes[l.first_pass].depth_first && sampled;
     where->kind = in_lane ? PLACE_LANE : PLACE_WHOLE;
     w->items[w->count++] = (wish){where, bytes, sampled, l};
@@ -153,30 +150,45 @@ static size_t row_bytes(const cnn_plan *plan, const value *v) {
     return v->sampled && plan->batch > 0 ? bytes / (size_t)plan->batch : bytes;
 }
 
-static cnn_status wish_for_value(cnn_plan *plan, wishes *w, int index) {
-    value *v = &plan->values[index];
-    life data = untouched, gradient = untouched;
-    bool wanted = false;
-    for (int i = 0; i < plan->n_values; i++)
-        if (plan->values[i].wanted && plan_root(plan, i) == index) wanted = true;
+/* When a value and its gradient are touched. */
+typedef struct value_life {
+    life data, gradient;
+} value_life;
+
+static void touch_values(const cnn_plan *plan, value_life *lives) {
+    for (int i = 0; i < plan->n_values; i++) lives[i] = (value_life){untouched, untouched};
     for (int i = 0; i < plan->n_steps; i++) {
         const step *s = &plan->steps[i];
-        if (s->output == index) {
-            touch_step(plan, &data, i, false);
-            if (s->backward && (s->op->needs & CNN_NEEDS_OUTPUT)) touch_step(plan, &data, i, true);
-            if (s->backward) touch_step(plan, &gradient, i, true);
-        }
+        value_life *output = &lives[s->output];
+        touch_step(plan, &output->data, i, false);
+        if (s->backward && (s->op->needs & CNN_NEEDS_OUTPUT)) touch_step(plan, &output->data, i, true);
+        if (s->backward) touch_step(plan, &output->gradient, i, true);
         for (int j = 0; j < s->n_inputs; j++) {
-            if (plan_root(plan, s->inputs[j]) != index) continue;
-            touch_step(plan, &data, i, false);
-            if (s->backward && step_needs(s, j)) touch_step(plan, &data, i, true);
-            if (s->backward && s->modes[j] != GRADIENT_NONE) touch_step(plan, &gradient, i, true);
+            value_life *input = &lives[plan_root(plan, s->inputs[j])];
+            touch_step(plan, &input->data, i, false);
+            if (s->backward && step_needs(s, j)) touch_step(plan, &input->data, i, true);
+            if (s->backward && s->modes[j] != GRADIENT_NONE) touch_step(plan, &input->gradient, i, true);
         }
     }
-    if (wanted) touch(&data, plan->n_passes, 0);
-    if (!v->needs_gradient || !v->gradient_started) gradient = untouched;
-    CNN_TRY(add_wish(w, plan, &v->data, row_bytes(plan, v), v->sampled, data));
-    return add_wish(w, plan, &v->gradient, row_bytes(plan, v), v->sampled, gradient);
+    for (int i = 0; i < plan->n_values; i++)
+        if (plan->values[i].wanted) touch(&lives[plan_root(plan, i)].data, plan->n_passes, 0);
+}
+
+static cnn_status wish_for_values(cnn_plan *plan, wishes *w) {
+    value_life *lives = cnn_malloc((size_t)plan->n_values * sizeof *lives);
+    if (!lives) return cnn_fail_memory((size_t)plan->n_values * sizeof *lives);
+    touch_values(plan, lives);
+    cnn_status status = CNN_OK;
+    for (int i = 0; status == CNN_OK && i < plan->n_values; i++) {
+        value *v = &plan->values[i];
+        if (v->kind != VALUE_COMPUTED || v->alias_of >= 0) continue;
+        size_t row = row_bytes(plan, v);
+        status = add_wish(w, plan, &v->data, row, v->sampled, lives[i].data);
+        if (status == CNN_OK && v->gradient_started)
+            status = add_wish(w, plan, &v->gradient, row, v->sampled, lives[i].gradient);
+    }
+    cnn_free(lives);
+    return status;
 }
 
 static cnn_status wish_for_step(cnn_plan *plan, wishes *w, int index) {
@@ -266,19 +278,16 @@ static cnn_status place_whole(cnn_plan *plan, const wishes *w, span *spans) {
 
 /* ---- sums of weight gradients ---------------------------------------------------------------------------- */
 
-static cnn_status add_sum(cnn_plan *plan, pass *p, int variable_index) {
-    for (int i = 0; i < p->n_sums; i++)
-        if (p->sums[i].variable == variable_index) return CNN_OK;
-    struct pass_sum *grown = cnn_realloc(p->sums, (size_t)(p->n_sums + 1) * sizeof *grown);
-    if (!grown) return cnn_fail_memory(sizeof *grown);
-    p->sums = grown;
-    p->sums[p->n_sums++] = (struct pass_sum){.variable = variable_index, .at = p->sums_stride};
-    size_t floats = (size_t)plan->variables[variable_index].tensor->size;
-    p->sums_stride += CNN_ROUND_UP(floats, CNN_ALIGN / sizeof(float));
-    return CNN_OK;
+/* A pass sums the gradients of variables that follow each other in the plan's, for both are in the order of steps. */
+static void add_sum(pass *p, const variable *v) {
+    size_t end = v->gradient + CNN_ROUND_UP((size_t)v->tensor->size, CNN_ALIGN / sizeof(float));
+    if (p->sums_size == 0) p->sums_first = v->gradient;
+    size_t last = p->sums_first + p->sums_size;
+    if (v->gradient < p->sums_first) p->sums_first = v->gradient;
+    p->sums_size = (end > last ? end : last) - p->sums_first;
 }
 
-static cnn_status make_lanes(cnn_plan *plan) {
+static void make_lanes(cnn_plan *plan) {
     for (int i = 0; i < plan->n_passes; i++) {
         pass *p = &plan->passes[i];
         if (!p->depth_first) continue;
@@ -286,13 +295,12 @@ static cnn_status make_lanes(cnn_plan *plan) {
             const step *s = &plan->steps[k];
             for (int j = 0; s->backward && j < s->n_inputs; j++)
                 if (step_shares(s, j) && s->modes[j] == GRADIENT_DIRECT)
-                    CNN_TRY(add_sum(plan, p, plan->values[s->inputs[j]].index));
+                    add_sum(p, &plan->variables[plan->values[s->inputs[j]].index]);
         }
-        p->lanes = cnn_lane_count(plan->batch, p->sums_stride * sizeof(float));
-        size_t floats = p->sums_stride * (size_t)p->lanes;
+        p->lanes = cnn_lane_count(plan->batch, p->sums_size * sizeof(float));
+        size_t floats = p->sums_size * (size_t)p->lanes;
         if (floats > plan->sums_floats) plan->sums_floats = floats;
     }
-    return CNN_OK;
 }
 
 static cnn_status allocate(cnn_plan *plan) {
@@ -310,13 +318,11 @@ cnn_status cnn_plan_schedule(cnn_plan *plan) {
     plan->passes = cnn_calloc((size_t)(2 * plan->n_steps + 1) * sizeof *plan->passes);
     if (!plan->passes) return cnn_fail_memory((size_t)plan->n_steps * sizeof *plan->passes);
     make_passes(plan);
+    find_passes(plan);
     choose_modes(plan);
-    CNN_TRY(make_lanes(plan));
+    make_lanes(plan);
     wishes w = {0};
-    cnn_status status = CNN_OK;
-    for (int i = 0; status == CNN_OK && i < plan->n_values; i++)
-        if (plan->values[i].kind == VALUE_COMPUTED && plan->values[i].alias_of < 0)
-            status = wish_for_value(plan, &w, i);
+    cnn_status status = wish_for_values(plan, &w);
     for (int i = 0; status == CNN_OK && i < plan->n_steps; i++) status = wish_for_step(plan, &w, i);
     span *spans = cnn_malloc((size_t)w.count * sizeof *spans);
     if (status == CNN_OK && !spans) status = cnn_fail_memory((size_t)w.count * sizeof *spans);

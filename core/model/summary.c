@@ -1,5 +1,6 @@
 /* summary(): the table of layers, output shapes and parameter counts, in Keras's layout of its 2.x series. */
 #include "model/model.h"
+#include "model/graph.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
@@ -15,44 +16,20 @@ typedef struct table {
     size_t ends[MAX_COLUMNS]; /* where each column ends */
 } table;
 
-/* The results of the layer calls of a model, inputs first. */
-typedef struct results {
-    const cnn_tensor **items;
-    int count, capacity;
-} results;
-
-static cnn_status collect(results *r, const cnn_tensor *tensor) {
-    const cnn_call *call = cnn_call_of(tensor);
-    if (!call) return CNN_OK;
-    for (int i = 0; i < r->count; i++)
-        if (r->items[i] == tensor) return CNN_OK;
-    for (int i = 0; i < call->n_inputs; i++) CNN_TRY(collect(r, call->inputs[i]));
-    if (r->count == r->capacity) {
-        int wider = r->capacity ? 2 * r->capacity : 32;
-        void *grown = cnn_realloc(r->items, (size_t)wider * sizeof *r->items);
-        if (!grown) return cnn_fail_memory((size_t)wider * sizeof *r->items);
-        r->items = grown;
-        r->capacity = wider;
-    }
-    r->items[r->count++] = tensor;
-    return CNN_OK;
-}
-
 /* Every layer called once, on one tensor that nothing else reads: then no column of connections is needed. */
-static bool is_chain(const cnn_model *model, const results *r) {
-    if (model->sequential) return true;
-    for (int i = 0; i < r->count; i++) {
-        const cnn_call *call = cnn_call_of(r->items[i]);
-        if (call->n_inputs > 1) return false;
-        for (int j = 0; j < i; j++) {
-            const cnn_call *other = cnn_call_of(r->items[j]);
-            if (other->layer == call->layer) return false;
-            if (call->n_inputs == 0 && other->n_inputs == 0) return false;
-            if (call->n_inputs == 1 && other->n_inputs == 1 && call->inputs[0] == other->inputs[0])
-                return false;
-        }
+static cnn_status is_chain(bool *out, const cnn_model *model, const cnn_graph *g) {
+    int *reads = cnn_calloc((size_t)g->count * sizeof *reads), calls = 0;
+    if (!reads) return cnn_fail_memory((size_t)g->count * sizeof *reads);
+    *out = model->sequential || model->n_inputs == 1;
+    for (int i = 0; i < g->count && !model->sequential; i++) {
+        cnn_tensor *const *sources;
+        int count = i < model->n_inputs ? 0 : cnn_graph_sources(&sources, g->tensors[i], CNN_EDGES_LAYERS);
+        if (cnn_call_of(g->tensors[i])) calls++;
+        if (count > 1 || (count == 1 && reads[cnn_graph_find(g, sources[0])]++ > 0)) *out = false;
     }
-    return true;
+    if (calls > model->layer_count) *out = false;
+    cnn_free(reads);
+    return CNN_OK;
 }
 
 /* ---- drawing --------------------------------------------------------------------------------------------- */
@@ -80,32 +57,37 @@ static int64_t params_of(const cnn_layer *layer) {
     return count;
 }
 
-/* All results of one layer: a list in brackets if there are several, or for an input. */
-static void output_shape(char *out, size_t capacity, const results *r, const cnn_layer *layer) {
+/* The first result of a layer: a list in brackets for an input. */
+static void output_shape(char *out, size_t capacity, const cnn_graph *g, const cnn_layer *layer) {
     char shape[CNN_SHAPE_TEXT];
     bool input = strcmp(layer->class->name, "InputLayer") == 0;
-    for (int i = 0; i < r->count; i++) {
-        if (cnn_call_of(r->items[i])->layer != layer) continue;
-        cnn_shape_text(shape, sizeof shape, r->items[i]->rank, r->items[i]->shape);
+    snprintf(out, capacity, "?");
+    for (int i = 0; i < g->count; i++) {
+        const cnn_call *call = cnn_call_of(g->tensors[i]);
+        if (!call || call->layer != layer) continue;
+        cnn_shape_text(shape, sizeof shape, g->tensors[i]->rank, g->tensors[i]->shape);
         snprintf(out, capacity, input ? "[%s]" : "%s", shape);
         return;
     }
-    snprintf(out, capacity, "?");
 }
 
 /* Row of one layer; with connections, a further row for each input after the first. */
-static void layer_rows(table *t, const results *r, const cnn_layer *layer) {
+static void layer_rows(table *t, const cnn_graph *g, const cnn_layer *layer) {
     char name[160], shape[CNN_SHAPE_TEXT + 2], count[32], from[160] = "";
     snprintf(name, sizeof name, "%s (%s)", layer->name, layer->class->name);
-    output_shape(shape, sizeof shape, r, layer);
+    output_shape(shape, sizeof shape, g, layer);
     snprintf(count, sizeof count, "%lld", (long long)params_of(layer));
     const char *fields[MAX_COLUMNS] = {name, shape, count, from};
     bool first = true;
-    for (int i = 0; t->columns > 3 && i < r->count; i++) {
-        const cnn_call *call = cnn_call_of(r->items[i]);
-        for (int j = 0; call->layer == layer && j < call->n_inputs; j++) {
+    for (int i = 0; t->columns > 3 && i < g->count; i++) {
+        const cnn_call *call = cnn_call_of(g->tensors[i]);
+        for (int j = 0; call && call->layer == layer && j < call->n_inputs; j++) {
             const cnn_call *source = cnn_call_of(call->inputs[j]);
-            snprintf(from, sizeof from, "%s[0][0]", source ? source->layer->name : "input");
+            const cnn_node *node = call->inputs[j]->node;
+            snprintf(from, sizeof from, "%s[0][0]",
+                     source             ? source->layer->name
+                     : node && node->op ? node->op->class.name
+                                        : "input");
             row(t, fields);
             fields[0] = fields[1] = fields[2] = "";
             first = false;
@@ -128,7 +110,7 @@ static void totals(table *t, const cnn_model *model) {
                  cnn_thousands(number, sizeof number, all - trainable));
 }
 
-static void draw(table *t, const cnn_model *model, const results *r) {
+static void draw(table *t, const cnn_model *model, const cnn_graph *g) {
     static const char *const header[MAX_COLUMNS] = {"Layer (type)", "Output Shape", "Param #",
                                                     "Connected to"};
     cnn_text_add(&t->text, "Model: \"%s\"\n", model->layer.name);
@@ -137,32 +119,31 @@ static void draw(table *t, const cnn_model *model, const results *r) {
     rule(t, '=');
     for (int i = 0; i < model->layer_count; i++) {
         const cnn_layer *layer = model->layers[i];
-        layer_rows(t, r, layer);
+        layer_rows(t, g, layer);
         rule(t, i + 1 < model->layer_count ? '_' : '=');
     }
     totals(t, model);
     rule(t, '_');
 }
 
+static cnn_status write_summary(char **out, const cnn_model *model, const cnn_graph *g, int line_length) {
+    static const double chain_ends[] = {.45, .85, 1}, connected_ends[] = {.33, .55, .67, 1};
+    bool chain = false;
+    CNN_TRY(is_chain(&chain, model, g));
+    table t = {.width = line_length > 0 ? (size_t)line_length : chain ? 65 : 98, .columns = chain ? 3 : 4};
+    for (int i = 0; i < t.columns; i++)
+        t.ends[i] = (size_t)((double)t.width * (chain ? chain_ends[i] : connected_ends[i]));
+    draw(&t, model, g);
+    *out = cnn_text_take(&t.text);
+    return *out ? CNN_OK : cnn_fail_memory(1024);
+}
+
 cnn_status cnn_model_summary(char **out, const cnn_model *model, int line_length) {
     CNN_TRY(cnn_model_expect_built(model, "summary"));
-    results r = {0};
-    cnn_status status = CNN_OK;
-    for (int i = 0; status == CNN_OK && i < model->n_inputs; i++) status = collect(&r, model->inputs[i]);
-    for (int i = 0; status == CNN_OK && i < model->n_outputs; i++) status = collect(&r, model->outputs[i]);
-    if (status == CNN_OK) {
-        static const double chain_ends[] = {.45, .85, 1}, connected_ends[] = {.33, .55, .67, 1};
-        bool chain = is_chain(model, &r);
-        table t = {.width = line_length > 0 ? (size_t)line_length
-                            : chain         ? 65
-                                            : 98,
-                   .columns = chain ? 3 : 4};
-        for (int i = 0; i < t.columns; i++)
-            t.ends[i] = (size_t)((double)t.width * (chain ? chain_ends[i] : connected_ends[i]));
-        draw(&t, model, &r);
-        *out = cnn_text_take(&t.text);
-        if (!*out) status = cnn_fail_memory(1024);
-    }
-    cnn_free(r.items);
+    cnn_graph graph = {0};
+    cnn_status status = cnn_graph_walk(&graph, CNN_EDGES_LAYERS, model->inputs, model->n_inputs,
+                                       model->outputs, model->n_outputs);
+    if (status == CNN_OK) status = write_summary(out, model, &graph, line_length);
+    cnn_graph_free(&graph);
     return status;
 }

@@ -8,7 +8,7 @@
 
 /* ---- sum and mean -------------------------------------------------------------------------------------- */
 
-static cnn_status axes_of(unsigned *axes, const cnn_reduction *a, int rank) {
+cnn_status cnn_reduction_axes(unsigned *axes, const cnn_reduction *a, int rank) {
     *axes = 0;
     if (a->axis.rank < 0) *axes = (1u << rank) - 1;
     if (a->axis.rank == 0) return cnn_fail(CNN_ERROR_ARGUMENT, "%s: 'axis' names no axis", a->class->name);
@@ -33,13 +33,13 @@ static int64_t kept_shape(const cnn_tensor *x, unsigned axes, int64_t *shape) {
     return count;
 }
 
-static cnn_status reduction_infer(const void *attributes, const cnn_tensor *const *inputs, int n_inputs,
-                                  cnn_op_info *info) {
+cnn_status cnn_reduction_infer(const void *attributes, const cnn_tensor *const *inputs, int n_inputs,
+                               cnn_op_info *info) {
     (void)n_inputs;
     const cnn_reduction *a = attributes;
     const cnn_tensor *x = inputs[0];
     unsigned axes;
-    CNN_TRY(axes_of(&axes, a, x->rank));
+    CNN_TRY(cnn_reduction_axes(&axes, a, x->rank));
     for (int i = 0; i < x->rank; i++) {
         bool reduced = axes >> i & 1;
         if (!reduced || a->keepdims) info->shape[info->rank++] = reduced ? 1 : x->shape[i];
@@ -50,7 +50,7 @@ static cnn_status reduction_infer(const void *attributes, const cnn_tensor *cons
 
 static cnn_status reduce(const cnn_op_call *call, cnn_reduce_op op) {
     unsigned axes;
-    CNN_TRY(axes_of(&axes, call->attributes, call->inputs[0]->rank));
+    CNN_TRY(cnn_reduction_axes(&axes, call->attributes, call->inputs[0]->rank));
     cnn_reduce_into(call->output, op, call->inputs[0], axes);
     return CNN_OK;
 }
@@ -59,7 +59,7 @@ static cnn_status spread(const cnn_op_call *call, bool mean) {
     cnn_tensor *dx = call->grad_inputs[0];
     if (!dx) return CNN_OK;
     unsigned axes;
-    CNN_TRY(axes_of(&axes, call->attributes, dx->rank));
+    CNN_TRY(cnn_reduction_axes(&axes, call->attributes, dx->rank));
     int64_t shape[CNN_MAX_RANK];
     float count = (float)kept_shape(dx, axes, shape);
     cnn_tensor dy = cnn_tensor_wrap(CNN_FLOAT32, dx->rank, shape, call->grad_output->data);
@@ -98,7 +98,7 @@ const cnn_op cnn_op_sum = {
     .max_inputs = 1,
     .per_sample = true,
     .self_parallel = true,
-    .infer = reduction_infer,
+    .infer = cnn_reduction_infer,
     .forward = sum_forward,
     .backward = sum_backward};
 
@@ -108,7 +108,7 @@ const cnn_op cnn_op_mean = {.class = CNN_CLASS("op", "mean", NULL, cnn_reduction
                             .max_inputs = 1,
                             .per_sample = true,
                             .self_parallel = true,
-                            .infer = reduction_infer,
+                            .infer = cnn_reduction_infer,
                             .forward = mean_forward,
                             .backward = mean_backward};
 

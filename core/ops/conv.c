@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "kernels/kernels.h"
 
+#include <limits.h>
 #include <string.h>
 
 static const cnn_param params[] = {
@@ -29,6 +30,11 @@ int64_t cnn_window_output(int64_t in, int window, int stride, int padding, int *
     return out;
 }
 
+/* Cells that a dilated kernel spans along an axis. */
+static int64_t extent(int64_t kernel, int dilation) {
+    return (kernel - 1) * dilation + 1;
+}
+
 static cnn_conv geometry(const cnn_conv2d *a, const cnn_tensor *x, const cnn_tensor *w) {
     cnn_conv c = {.in_h = (int)x->shape[1],
                   .in_w = (int)x->shape[2],
@@ -41,7 +47,7 @@ static cnn_conv geometry(const cnn_conv2d *a, const cnn_tensor *x, const cnn_ten
                   .dilation_h = a->dilation_rate[0],
                   .dilation_w = a->dilation_rate[1],
                   .groups = a->groups};
-    int window_h = (c.kernel_h - 1) * c.dilation_h + 1, window_w = (c.kernel_w - 1) * c.dilation_w + 1;
+    int window_h = (int)extent(c.kernel_h, c.dilation_h), window_w = (int)extent(c.kernel_w, c.dilation_w);
     c.out_h = (int)cnn_window_output(c.in_h, window_h, c.stride_h, a->padding, &c.pad_top);
     c.out_w = (int)cnn_window_output(c.in_w, window_w, c.stride_w, a->padding, &c.pad_left);
     return c;
@@ -85,6 +91,15 @@ static cnn_status check_shapes(const cnn_conv2d *a, const cnn_tensor *x, const c
                         "conv2d: expected weights [height,width,channels,filters], got shape %s",
                         cnn_shape_text(shape, sizeof shape, w->rank, w->shape));
     if (w->size == 0) return cnn_fail(CNN_ERROR_SHAPE, "conv2d: the weights are empty");
+    for (int i = 0; i < 4; i++)
+        if ((i > 0 && (x->shape[i] < 0 || x->shape[i] > INT_MAX)) || w->shape[i] > INT_MAX)
+            return cnn_fail(CNN_ERROR_SHAPE,
+                            "conv2d: an input of shape %s with weights %s has sizes unknown or above %d",
+                            cnn_shape_text(shape, sizeof shape, 4, x->shape),
+                            cnn_shape_text(other, sizeof other, 4, w->shape), INT_MAX);
+    if (extent(w->shape[0], a->dilation_rate[0]) > INT_MAX ||
+        extent(w->shape[1], a->dilation_rate[1]) > INT_MAX)
+        return cnn_fail(CNN_ERROR_SHAPE, "conv2d: the dilated window does not fit any input");
     if (x->shape[3] % a->groups || w->shape[3] % a->groups)
         return cnn_fail(CNN_ERROR_SHAPE,
                         "conv2d: groups = %d must divide the %d input channels and the %d filters", a->groups,
@@ -109,7 +124,7 @@ static cnn_status infer(const void *attributes, const cnn_tensor *const *inputs,
     if (c.out_h < a->pool[0] || c.out_w < a->pool[1]) {
         char shape[CNN_SHAPE_TEXT];
         return cnn_fail(CNN_ERROR_SHAPE, "conv2d: a %d×%d window does not fit an input of shape %s",
-                        (c.kernel_h - 1) * c.dilation_h + 1, (c.kernel_w - 1) * c.dilation_w + 1,
+                        (int)extent(c.kernel_h, c.dilation_h), (int)extent(c.kernel_w, c.dilation_w),
                         cnn_shape_text(shape, sizeof shape, 4, x->shape));
     }
     info->rank = 4;
@@ -161,7 +176,7 @@ static const float *sums_gradient(const cnn_op_call *call, const cnn_conv *c, in
     }
     if (!a->relu) return dy;
     const float *y = cnn_f32(call->output) + (size_t)first * row;
-    for (size_t i = 0; i < row * (size_t)count; i++) sums[i] = y[i] > 0 ? dy[i] : 0;
+    cnn_kernel()->activate_grad(CNN_ACTIVATION_RELU, 0, y, dy, sums, (int64_t)row * count);
     return sums;
 }
 

@@ -45,7 +45,8 @@ static void run_lane(void *context, int64_t lane, int thread) {
     int64_t from, to;
     cnn_lane_range(call.output->shape[0], r->lanes, (int)lane, &from, &to);
 
-    cnn_tensor inputs[CNN_MAX_INPUTS], grads[CNN_MAX_INPUTS], output = rows(call.output, from, to), grad_output;
+    cnn_tensor inputs[CNN_MAX_INPUTS], grads[CNN_MAX_INPUTS], output = rows(call.output, from, to),
+                                                              grad_output;
     const cnn_tensor *input_list[CNN_MAX_INPUTS];
     cnn_tensor *grad_list[CNN_MAX_INPUTS];
     for (int i = 0; i < call.n_inputs; i++) {

@@ -1,16 +1,18 @@
 /* How a batch is cut into lanes; see op.h.
  *
  * More lanes let more threads work, but each holds sums of all weight gradients, to be cleared, filled and added up.
- * So a lane has four samples or more, there are at most CNN_MAX_LANES, which feeds as many threads, and large
- * gradients get fewer lanes, down to four. */
+ * So a lane that sums has four samples or more, there are at most CNN_MAX_LANES, which feeds as many threads, and large
+ * gradients get fewer lanes, down to four. Without sums a few samples, which may be large, get a lane each. */
 #include "ops/op.h"
 #include "base/parallel.h"
+#include "kernels/kernels.h"
 
 #include <string.h>
 
 int cnn_lane_count(int64_t batch, size_t gradient_bytes) {
     const size_t most_bytes = (size_t)64 << 20;
     int64_t lanes = (batch + 3) / 4;
+    if (gradient_bytes == 0 && lanes < 4) lanes = batch < 4 ? batch : 4;
     if (lanes > CNN_MAX_LANES) lanes = CNN_MAX_LANES;
     while (lanes > 4 && (size_t)lanes * gradient_bytes > most_bytes) lanes--;
     return lanes > 0 ? (int)lanes : 1;
@@ -31,14 +33,8 @@ typedef struct lane_sums {
 
 static void sum_range(void *context, int64_t from, int64_t to) {
     const lane_sums *s = context;
-    size_t bytes = (size_t)(to - from) * sizeof(float);
-    int lane = 0;
-    if (!s->add) memcpy(s->out + from, s->sums + (lane++) * s->stride + from, bytes);
-    for (; lane < s->lanes; lane++) {
-        const float *restrict in = s->sums + lane * s->stride;
-        float *restrict out = s->out;
-        for (int64_t i = from; i < to; i++) out[i] += in[i];
-    }
+    if (!s->add) memset(s->out + from, 0, (size_t)(to - from) * sizeof(float));
+    cnn_kernel()->sum_rows(s->sums + from, s->lanes, to - from, s->stride, s->out + from);
 }
 
 void cnn_lanes_sum(float *out, bool add, const float *sums, int lanes, int64_t stride, int64_t count) {

@@ -1,16 +1,24 @@
 /* All ops. A new one adds its file and a line here. */
 #include "ops/activation.h"
 #include "ops/arith.h"
-#include "ops/conv.h"
+#include "ops/conv_kinds.h"
 #include "ops/dense.h"
-#include "ops/dropout.h"
+#include "ops/index.h"
 #include "ops/loss.h"
+#include "ops/noise.h"
+#include "ops/norm.h"
+#include "ops/piecewise.h"
 #include "ops/pool.h"
 #include "ops/shape.h"
 #include "ops/softmax.h"
+#include "ops/tape_ops.h"
+#include "ops/upsample.h"
 #include "base/status.h"
 
 const cnn_op *const cnn_ops[] = {&cnn_op_conv2d,
+                                 &cnn_op_conv1d,
+                                 &cnn_op_depthwise_conv2d,
+                                 &cnn_op_conv2d_transpose,
                                  &cnn_op_dense,
                                  &cnn_op_bias_add,
                                  &cnn_op_relu,
@@ -25,11 +33,16 @@ const cnn_op *const cnn_ops[] = {&cnn_op_conv2d,
                                  &cnn_op_softplus,
                                  &cnn_op_gelu,
                                  &cnn_op_silu,
+                                 &cnn_op_bounded_relu,
+                                 &cnn_op_prelu,
                                  &cnn_op_softmax,
                                  &cnn_op_log_softmax,
                                  &cnn_op_exp,
                                  &cnn_op_log,
                                  &cnn_op_sqrt,
+                                 &cnn_op_sin,
+                                 &cnn_op_cos,
+                                 &cnn_op_log1p,
                                  &cnn_op_square,
                                  &cnn_op_abs,
                                  &cnn_op_neg,
@@ -37,7 +50,13 @@ const cnn_op *const cnn_ops[] = {&cnn_op_conv2d,
                                  &cnn_op_avg_pool2d,
                                  &cnn_op_global_max_pool2d,
                                  &cnn_op_global_avg_pool2d,
+                                 &cnn_op_upsample2d,
+                                 &cnn_op_batch_normalization,
+                                 &cnn_op_layer_normalization,
                                  &cnn_op_dropout,
+                                 &cnn_op_spatial_dropout,
+                                 &cnn_op_gaussian_noise,
+                                 &cnn_op_gaussian_dropout,
                                  &cnn_op_rescaling,
                                  &cnn_op_cast,
                                  &cnn_op_reshape,
@@ -46,7 +65,11 @@ const cnn_op *const cnn_ops[] = {&cnn_op_conv2d,
                                  &cnn_op_identity,
                                  &cnn_op_transpose,
                                  &cnn_op_concatenate,
+                                 &cnn_op_stack,
                                  &cnn_op_zero_pad2d,
+                                 &cnn_op_pad,
+                                 &cnn_op_slice,
+                                 &cnn_op_gather,
                                  &cnn_op_add,
                                  &cnn_op_subtract,
                                  &cnn_op_multiply,
@@ -58,6 +81,10 @@ const cnn_op *const cnn_ops[] = {&cnn_op_conv2d,
                                  &cnn_op_matmul,
                                  &cnn_op_sum,
                                  &cnn_op_mean,
+                                 &cnn_op_max,
+                                 &cnn_op_min,
+                                 &cnn_op_clip,
+                                 &cnn_op_where,
                                  &cnn_op_categorical_crossentropy,
                                  &cnn_op_sparse_categorical_crossentropy,
                                  &cnn_op_binary_crossentropy,

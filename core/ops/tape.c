@@ -5,25 +5,27 @@
  * holds references to its tensors, so a tensor's address names it for as long as the tape lives. gradient() walks the
  * records backwards, with one gradient per tensor, summed where a tensor was used several times.
  *
- * A record keeps the version of each input its backward will read; if the tensor has been written to since, the
- * gradient would be wrong, and is refused. */
+ * A record keeps the version of each tensor its backward will read; if it has been written to since, the gradient would
+ * be wrong, and is refused. Versions are counted in the tensor that owns the memory, so that views share them. */
 #include "ops/tape.h"
+#include "ops/arith.h"
+#include "ops/dense.h"
 #include "base/memory.h"
 #include "base/status.h"
 
 #include <stdint.h>
 #include <string.h>
 
-enum { MAX_INPUTS = 64 };
+enum { NAME = 32 };
 
 typedef struct record {
     const cnn_op *op; /* NULL: something without a derivative, called name */
-    const char *name;
+    char name[NAME];
     void *attributes; /* owned */
     cnn_op_info info;
     int n_inputs;
     cnn_tensor **inputs; /* retained */
-    uint32_t *versions;  /* of the inputs */
+    uint32_t *versions;  /* of the inputs, then of the output */
     cnn_tensor *output;  /* retained */
     void *saved;         /* owned */
     bool training;
@@ -104,6 +106,18 @@ static cnn_status follow(cnn_tape *tape, const cnn_tensor *tensor) {
     return table_put(&tape->followed, tensor, &ignored);
 }
 
+/* ---- versions ------------------------------------------------------------------------------------------ */
+
+static uint32_t version_of(const cnn_tensor *tensor) {
+    while (tensor->base) tensor = tensor->base;
+    return tensor->version;
+}
+
+void cnn_tape_written(cnn_tensor *tensor) {
+    while (tensor->base) tensor = tensor->base;
+    tensor->version++;
+}
+
 /* ---- recording ----------------------------------------------------------------------------------------- */
 
 static bool follows(const cnn_tape *tape, const cnn_tensor *tensor) {
@@ -151,7 +165,7 @@ static cnn_status add_record(cnn_tape *tape, record r, const void *attributes, c
     cnn_status status = reserve(tape);
     size_t size = r.op ? r.op->class.size : 0;
     r.inputs = cnn_calloc((size_t)r.n_inputs * sizeof *r.inputs);
-    r.versions = cnn_calloc((size_t)r.n_inputs * sizeof *r.versions);
+    r.versions = cnn_calloc((size_t)(r.n_inputs + 1) * sizeof *r.versions);
     r.attributes = cnn_malloc(size);
     cnn_tensor_retain(r.output);
     if (status == CNN_OK && (!r.inputs || !r.versions || !r.attributes)) status = cnn_fail_memory(size);
@@ -163,8 +177,9 @@ static cnn_status add_record(cnn_tape *tape, record r, const void *attributes, c
     if (attributes) memcpy(r.attributes, attributes, size);
     for (int i = 0; i < r.n_inputs; i++) {
         r.inputs[i] = cnn_tensor_retain(inputs[i]);
-        r.versions[i] = inputs[i]->version;
+        r.versions[i] = version_of(inputs[i]);
     }
+    r.versions[r.n_inputs] = version_of(r.output);
     tape->records[tape->count++] = r;
     return CNN_OK;
 }
@@ -202,25 +217,45 @@ cnn_status cnn_tape_record(const cnn_op *op, const void *attributes, const cnn_o
     return status;
 }
 
+/* The name of what made the tensor without a derivative, or NULL. */
+static const char *blocked(const cnn_tape *tape, const cnn_tensor *tensor) {
+    for (int i = tape->count - 1; i >= 0; i--)
+        if (tape->records[i].output == tensor) return tape->records[i].op ? NULL : tape->records[i].name;
+    return NULL;
+}
+
 cnn_status cnn_tape_block(const char *name, cnn_tensor *input, cnn_tensor *output) {
     for (cnn_tape *tape = innermost; tape; tape = tape->outer) {
         if (!follows(tape, input)) continue;
-        record r = {.name = name, .n_inputs = 1, .output = output};
+        const char *first = blocked(tape, input);
+        record r = {.n_inputs = 1, .output = output};
+        snprintf(r.name, sizeof r.name, "%s", first ? first : name);
         CNN_TRY(add_record(tape, r, NULL, &input));
     }
     return CNN_OK;
 }
 
+bool cnn_tape_made(const cnn_tensor *tensor) {
+    for (const cnn_tape *tape = innermost; tape; tape = tape->outer)
+        if (table_has(&tape->followed, tensor)) return true;
+    return false;
+}
+
 /* ---- life ---------------------------------------------------------------------------------------------- */
+
+static void open(cnn_tape *tape) {
+    if (tape->open) return;
+    tape->open = true;
+    tape->outer = innermost;
+    innermost = tape;
+}
 
 cnn_status cnn_tape_new(cnn_tape **out, bool persistent, bool watch_variables) {
     cnn_tape *tape = cnn_calloc(sizeof *tape);
     if (!tape) return cnn_fail_memory(sizeof *tape);
     tape->persistent = persistent;
     tape->watch_variables = watch_variables;
-    tape->open = true;
-    tape->outer = innermost;
-    innermost = tape;
+    open(tape);
     *out = tape;
     return CNN_OK;
 }
@@ -233,20 +268,37 @@ void cnn_tape_stop(cnn_tape *tape) {
     tape->open = false;
 }
 
+static void forget(cnn_tape *tape) {
+    free_records(tape);
+    for (int i = 0; i < tape->watched_count; i++) cnn_tensor_release(tape->watched[i]);
+    tape->watched_count = 0;
+    table_free(&tape->followed);
+}
+
+void cnn_tape_resume(cnn_tape *tape) {
+    if (!tape->spent) open(tape);
+}
+
+void cnn_tape_reset(cnn_tape *tape) {
+    forget(tape);
+    tape->spent = false;
+    open(tape);
+}
+
 void cnn_tape_free(cnn_tape *tape) {
     if (!tape) return;
     cnn_tape_stop(tape);
-    free_records(tape);
-    for (int i = 0; i < tape->watched_count; i++) cnn_tensor_release(tape->watched[i]);
+    forget(tape);
     cnn_free(tape->watched);
     cnn_free(tape->records);
-    table_free(&tape->followed);
     cnn_free(tape);
 }
 
 cnn_status cnn_tape_watch(cnn_tape *tape, cnn_tensor *tensor) {
     if (!tensor->data || tensor->dtype != CNN_FLOAT32)
-        return cnn_fail(CNN_ERROR_DTYPE, "GradientTape: watch expects a float32 tensor with values");
+        return cnn_fail(CNN_ERROR_DTYPE, "GradientTape: watch expects a float32 tensor with values, got %s",
+                        tensor->data ? cnn_dtype_name(tensor->dtype) : "a symbolic one");
+    if (tape->spent) return cnn_fail(CNN_ERROR_STATE, "GradientTape: watch on a spent tape; reset it first");
     size_t bytes = (size_t)(tape->watched_count + 1) * sizeof *tape->watched;
     cnn_tensor **grown = cnn_realloc(tape->watched, bytes);
     if (!grown) return cnn_fail_memory(bytes);
@@ -257,39 +309,65 @@ cnn_status cnn_tape_watch(cnn_tape *tape, cnn_tensor *tensor) {
 
 /* ---- backwards ----------------------------------------------------------------------------------------- */
 
-/* A gradient for each tensor that has one so far; owned. */
+/* A gradient for each tensor that has one so far, owned; and the tensors whose gradients are wanted in the end. */
 typedef struct gradients {
-    table of;
+    table of, wanted;
 } gradients;
 
 static void free_gradients(gradients *g) {
     for (size_t i = 0; i < g->of.slots; i++) cnn_tensor_release(g->of.values[i]);
     table_free(&g->of);
+    table_free(&g->wanted);
 }
 
 static cnn_tensor *gradient_of(const gradients *g, const cnn_tensor *tensor) {
     return g->of.slots > 0 ? g->of.values[slot_of(&g->of, tensor)] : NULL;
 }
 
+/* The gradients of several tensors may share memory, and then are not written to. */
+static bool is_shared(const cnn_tensor *gradient) {
+    return gradient->base || gradient->refs > 1;
+}
+
 /* Adds to the gradient of a tensor; `more` is taken over. */
 static cnn_status add_gradient(gradients *g, const cnn_tensor *tensor, cnn_tensor *more) {
-    cnn_tensor **sum;
+    cnn_tensor **sum, *made = NULL;
     cnn_status status = table_put(&g->of, tensor, &sum);
     if (status == CNN_OK && !*sum) {
         *sum = more;
         return CNN_OK;
     }
-    if (status == CNN_OK) cnn_binary_into(*sum, CNN_ADD, *sum, more);
+    if (status == CNN_OK && is_shared(*sum)) {
+        status = cnn_binary(&made, CNN_ADD, *sum, more);
+        if (status == CNN_OK) {
+            cnn_tensor_release(*sum);
+            *sum = made;
+        }
+    } else if (status == CNN_OK) {
+        cnn_binary_into(*sum, CNN_ADD, *sum, more);
+    }
     cnn_tensor_release(more);
     return status;
 }
 
+/* The gradient of a tensor whose maker has passed it on is not needed any more. */
+static void drop_gradient(gradients *g, const cnn_tensor *tensor) {
+    if (table_has(&g->wanted, tensor)) return;
+    cnn_tensor **gradient = &g->of.values[slot_of(&g->of, tensor)];
+    cnn_tensor_release(*gradient);
+    *gradient = NULL;
+}
+
 static cnn_status check_versions(const record *r) {
+    bool needs_output = r->op->needs & CNN_NEEDS_OUTPUT;
     for (int i = 0; i < r->n_inputs; i++)
-        if (r->versions[i] != r->inputs[i]->version && (i >= 30 || (r->op->needs >> i & 1)))
+        if (r->versions[i] != version_of(r->inputs[i]) && (i >= 30 || (r->op->needs >> i & 1)))
             return cnn_fail(CNN_ERROR_STATE,
                             "GradientTape: input %d of '%s' was changed in place after it was used", i + 1,
                             r->op->class.name);
+    if (needs_output && r->versions[r->n_inputs] != version_of(r->output))
+        return cnn_fail(CNN_ERROR_STATE, "GradientTape: the result of '%s' was changed in place",
+                        r->op->class.name);
     return CNN_OK;
 }
 
@@ -298,16 +376,37 @@ static bool wants(const cnn_tape *tape, const record *r, int input) {
     return !constant && r->inputs[input]->dtype == CNN_FLOAT32 && follows(tape, r->inputs[input]);
 }
 
-static cnn_status step_back(const cnn_tape *tape, const record *r, gradients *g) {
-    cnn_tensor *dy = gradient_of(g, r->output);
-    if (!dy) return CNN_OK;
-    if (!r->op) return cnn_fail(CNN_ERROR_STATE, "GradientTape: '%s' has no gradient", r->name);
-    CNN_TRY(check_versions(r));
-    cnn_tensor *grads[MAX_INPUTS] = {NULL};
+/* True if the gradient of this input is that of the output, element by element. */
+static bool passes_on(const record *r, int input) {
+    bool sum = r->op == &cnn_op_add || (r->op == &cnn_op_subtract && input == 0);
+    if (sum) return cnn_same_shape(r->inputs[input], r->output);
+    return input == 0 && (r->op->alias || r->op == &cnn_op_bias_add);
+}
+
+static cnn_status share_gradient(gradients *g, const record *r, int input, cnn_tensor *dy) {
+    cnn_tensor *shared;
+    if (r->op->alias)
+        CNN_TRY(cnn_reshape(&shared, dy, r->inputs[input]->rank, r->inputs[input]->shape));
+    else
+        shared = cnn_tensor_retain(dy);
+    return add_gradient(g, r->inputs[input], shared);
+}
+
+/* Runs the op's backward for the inputs whose gradients are wanted, and adds these up. */
+static cnn_status pass_back(const cnn_tape *tape, const record *r, cnn_tensor *dy, gradients *g) {
+    cnn_tensor *grads[CNN_MAX_INPUTS] = {NULL};
     cnn_status status = CNN_OK;
-    for (int i = 0; i < r->n_inputs && status == CNN_OK; i++)
-        if (wants(tape, r, i)) status = cnn_tensor_alloc_like(&grads[i], r->inputs[i], CNN_FLOAT32);
-    if (status == CNN_OK)
+    bool any = false;
+    for (int i = 0; i < r->n_inputs && status == CNN_OK; i++) {
+        if (!wants(tape, r, i)) continue;
+        if (passes_on(r, i)) {
+            status = share_gradient(g, r, i, dy);
+            continue;
+        }
+        status = cnn_tensor_alloc_like(&grads[i], r->inputs[i], CNN_FLOAT32);
+        any = true;
+    }
+    if (status == CNN_OK && any)
         status = cnn_op_backward(r->op, r->attributes, &r->info, (const cnn_tensor *const *)r->inputs,
                                  r->n_inputs, r->output, r->saved, r->training, r->step, dy, grads);
     for (int i = 0; i < r->n_inputs; i++) {
@@ -318,6 +417,16 @@ static cnn_status step_back(const cnn_tape *tape, const record *r, gradients *g)
             cnn_tensor_release(grads[i]);
     }
     return status;
+}
+
+static cnn_status step_back(const cnn_tape *tape, const record *r, gradients *g) {
+    cnn_tensor *dy = gradient_of(g, r->output);
+    if (!dy) return CNN_OK;
+    if (!r->op) return cnn_fail(CNN_ERROR_STATE, "GradientTape: '%s' has no gradient", r->name);
+    CNN_TRY(check_versions(r));
+    CNN_TRY(pass_back(tape, r, dy, g));
+    drop_gradient(g, r->output);
+    return CNN_OK;
 }
 
 static cnn_status seed(gradients *g, cnn_tensor *target, const cnn_tensor *output_gradient) {
@@ -333,28 +442,68 @@ static cnn_status seed(gradients *g, cnn_tensor *target, const cnn_tensor *outpu
     return add_gradient(g, target, ones);
 }
 
-cnn_status cnn_tape_gradient(cnn_tape *tape, cnn_tensor *target, cnn_tensor *const *sources, int count,
-                             const cnn_tensor *output_gradient, cnn_tensor **out) {
+static cnn_status walk_back(cnn_tape *tape, gradients *g, cnn_tensor *target, cnn_tensor *const *sources, int count,
+                            const cnn_tensor *output_gradient) {
+    cnn_tensor **ignored;
+    for (int i = 0; i < count; i++) CNN_TRY(table_put(&g->wanted, sources[i], &ignored));
+    CNN_TRY(seed(g, target, output_gradient));
+    for (int i = tape->count - 1; i >= 0; i--) {
+        CNN_TRY(step_back(tape, &tape->records[i], g));
+        if (cnn_interrupted()) return cnn_fail(CNN_ERROR_INTERRUPTED, "GradientTape: interrupted");
+    }
+    return CNN_OK;
+}
+
+/* New references to the gradients. To other open tapes they are constants: asking one of those for a gradient through
+ * them is an error. */
+static cnn_status take_out(const gradients *g, cnn_tensor *target, cnn_tensor *const *sources, int count,
+                           cnn_tensor **out) {
+    for (int i = 0; i < count; i++) {
+        cnn_tensor *gradient = gradient_of(g, sources[i]);
+        if (!gradient) continue;
+        if (is_shared(gradient))
+            CNN_TRY(cnn_copy(&out[i], gradient));
+        else
+            out[i] = cnn_tensor_retain(gradient);
+    }
+    for (int i = 0; i < count; i++)
+        if (out[i]) CNN_TRY(cnn_tape_block("GradientTape:gradient", target, out[i]));
+    return CNN_OK;
+}
+
+static cnn_status check_target(const cnn_tape *tape, const cnn_tensor *target) {
     if (tape->spent)
         return cnn_fail(CNN_ERROR_STATE,
                         "GradientTape: gradient was already taken; for more than once make it persistent");
-    if (target->dtype != CNN_FLOAT32 || !target->data)
-        return cnn_fail(CNN_ERROR_DTYPE, "GradientTape: the target must be a float32 tensor with values");
-    cnn_tape *stack = innermost; /* backward is not recorded */
-    innermost = NULL;
-    gradients g = {0};
-    cnn_status status = seed(&g, target, output_gradient);
-    for (int i = tape->count - 1; i >= 0 && status == CNN_OK; i--)
-        status = step_back(tape, &tape->records[i], &g);
-    innermost = stack;
-    for (int i = 0; i < count && status == CNN_OK; i++) {
-        out[i] = gradient_of(&g, sources[i]);
-        if (out[i]) cnn_tensor_retain(out[i]);
+    if (!target->data) return cnn_fail(CNN_ERROR_DTYPE, "GradientTape: the target is symbolic, it has no values");
+    if (target->dtype != CNN_FLOAT32) {
+        const char *name = blocked(tape, target);
+        if (name) return cnn_fail(CNN_ERROR_STATE, "GradientTape: '%s' has no gradient", name);
+        return cnn_fail(CNN_ERROR_DTYPE, "GradientTape: the target must be float32, got %s",
+                        cnn_dtype_name(target->dtype));
     }
+    if (!follows(tape, target))
+        return cnn_fail(CNN_ERROR_STATE, "GradientTape: the target was not recorded: it was not computed from "
+                                         "variables or watched tensors while the tape was open");
+    return CNN_OK;
+}
+
+cnn_status cnn_tape_gradient(cnn_tape *tape, cnn_tensor *target, cnn_tensor *const *sources, int count,
+                             const cnn_tensor *output_gradient, cnn_tensor **out) {
+    CNN_TRY(check_target(tape, target));
+    if (!tape->persistent) cnn_tape_stop(tape);
+    gradients g = {0};
+    for (int i = 0; i < count; i++) out[i] = NULL;
+    cnn_status status = walk_back(tape, &g, target, sources, count, output_gradient);
+    if (status == CNN_OK) status = take_out(&g, target, sources, count, out);
     free_gradients(&g);
+    for (int i = 0; status != CNN_OK && i < count; i++) {
+        cnn_tensor_release(out[i]);
+        out[i] = NULL;
+    }
     if (!tape->persistent) {
         tape->spent = true;
-        free_records(tape);
+        forget(tape);
     }
     return status;
 }

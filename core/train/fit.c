@@ -88,8 +88,9 @@ static cnn_status check_labels(const char *who, const cnn_model *model, const cn
     for (int64_t i = 0; i < y->size; i++) {
         double label = cnn_tensor_get(y, i);
         if (label >= 0 && label < (double)classes && label == floor(label)) continue;
-        return cnn_fail(CNN_ERROR_ARGUMENT, "%s: y: label %g of sample %lld of %lld is not a whole number in [0, %lld)",
-                        who, label, (long long)(i / row + 1), (long long)y->shape[0], (long long)classes);
+        return cnn_fail(CNN_ERROR_ARGUMENT,
+                        "%s: y: label %g of sample %lld of %lld is not a whole number in [0, %lld)", who,
+                        label, (long long)(i / row + 1), (long long)y->shape[0], (long long)classes);
     }
     return CNN_OK;
 }
@@ -210,10 +211,14 @@ static int step_count(const session *s, int64_t count, int limit) {
 
 /* ---- callbacks and logs ---------------------------------------------------------------------------------- */
 
-/* A run within a run may have had the same callbacks, so they are told whose they are each time. */
+/* Before each call, since a callback before it may have run something with the same callbacks. */
 static cnn_status notify(session *s, cnn_event event, int index, cnn_logs *logs) {
-    for (int i = 0; i < s->options->callback_count; i++) s->options->callbacks[i]->run = &s->control;
-    return cnn_callbacks_call(s->options->callbacks, s->options->callback_count, event, index, logs);
+    for (int i = 0; i < s->options->callback_count; i++) {
+        cnn_callback **callback = &s->options->callbacks[i];
+        (*callback)->run = &s->control;
+        CNN_TRY(cnn_callbacks_call(callback, 1, event, index, logs));
+    }
+    return CNN_OK;
 }
 
 static void fill_logs(const session *s, cnn_logs *logs, double loss, bool validation) {
@@ -247,28 +252,42 @@ static void restore_weights(cnn_model *model, const float *weights) {
 
 /* ---- sessions -------------------------------------------------------------------------------------------- */
 
-static cnn_status make_val_names(session *s) {
+static bool validating(const cnn_fit_options *o) {
+    return o->validation_x || o->validation_split > 0;
+}
+
+static cnn_status make_names(session *s) {
     size_t bytes = 0;
     int count = cnn_model_metric_count(s->model);
-    for (int i = 0; i < count; i++) bytes += strlen(cnn_model_metric_name(s->model, i)) + 5;
+    for (int i = 0; i < count; i++) {
+        s->names[i] = cnn_model_metric_name(s->model, i);
+        bytes += strlen(s->names[i]) + 5;
+    }
+    if (!validating(s->options)) return CNN_OK;
     if (!(s->val_text = cnn_malloc(bytes))) return cnn_fail_memory(bytes);
     char *text = s->val_text;
     for (int i = 0; i < count; i++) {
-        s->names[i] = cnn_model_metric_name(s->model, i);
         s->val_names[i] = text;
         text += sprintf(text, "val_%s", s->names[i]) + 1;
     }
     return CNN_OK;
 }
 
+/* Only where rows are to be gathered, cast or weighted: train_on_batch, called often, mostly needs none. */
 static cnn_status make_buffers(session *s, const cnn_tensor *x, const cnn_tensor *y) {
-    size_t rows = (size_t)s->batch_size;
-    s->x_buffer =
-        cnn_malloc(rows * (size_t)(x->size / x->shape[0]) * cnn_dtype_size(s->model->inputs[0]->dtype));
-    s->y_buffer = y ? cnn_malloc(rows * (size_t)(y->size / y->shape[0]) * cnn_dtype_size(y->dtype)) : NULL;
-    s->weight_buffer = cnn_malloc(rows * sizeof(float));
-    bool fine = s->x_buffer && s->weight_buffer && (!y || s->y_buffer);
-    return fine ? CNN_OK : cnn_fail_memory(rows * (size_t)(x->size / x->shape[0]) * sizeof(float));
+    const cnn_fit_options *o = s->options;
+    cnn_dtype dtype = s->model->inputs[0]->dtype;
+    bool in_place = o->no_shuffle && !validating(o);
+    bool weighted = o->sample_weight || o->validation_sample_weight || o->class_weight;
+    size_t rows = (size_t)s->batch_size,
+           x_bytes = rows * (size_t)(x->size / x->shape[0]) * cnn_dtype_size(dtype);
+    if ((!in_place || x->dtype != dtype) && !(s->x_buffer = cnn_malloc(x_bytes)))
+        return cnn_fail_memory(x_bytes);
+    if (weighted && !(s->weight_buffer = cnn_malloc(rows * sizeof(float))))
+        return cnn_fail_memory(rows * sizeof(float));
+    if (!y || in_place) return CNN_OK;
+    size_t y_bytes = rows * (size_t)(y->size / y->shape[0]) * cnn_dtype_size(y->dtype);
+    return (s->y_buffer = cnn_malloc(y_bytes)) ? CNN_OK : cnn_fail_memory(y_bytes);
 }
 
 static cnn_status open_session(session *s, cnn_model *model, const cnn_fit_options *options,
@@ -297,7 +316,7 @@ static cnn_status open_session(session *s, cnn_model *model, const cnn_fit_optio
     model->run = &s->control;
     if (s->outer) cnn_trainer_take_metrics(model, &s->outer_metrics);
     cnn_trainer_touch_weights(model);
-    CNN_TRY(make_val_names(s));
+    CNN_TRY(make_names(s));
     return make_buffers(s, options->x, y);
 }
 

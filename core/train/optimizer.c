@@ -241,8 +241,7 @@ cnn_status cnn_optimizer_build(cnn_optimizer *optimizer, const cnn_update *updat
         return status;
     }
     if (count != optimizer->variable_count)
-        return cnn_fail(CNN_ERROR_STATE,
-                        "%s: has state for %d variables, got %d; compile the model anew",
+        return cnn_fail(CNN_ERROR_STATE, "%s: has state for %d variables, got %d; compile the model anew",
                         optimizer->class->name, optimizer->variable_count, count);
     for (int i = 0; i < count; i++)
         if (updates[i].size != optimizer->sizes[i])

@@ -58,8 +58,7 @@ void cnn_trainer_touch_weights(cnn_model *model) {
 
 /* "accuracy" is called so; an object by its config's name, else by its class. */
 static char *metric_name(const cJSON *spec) {
-    if (cJSON_IsString(spec))
-        return cnn_strdup(spec->valuestring);
+    if (cJSON_IsString(spec)) return cnn_strdup(spec->valuestring);
     const cJSON *config = cJSON_GetObjectItemCaseSensitive(spec, "config");
     const cJSON *name = cJSON_GetObjectItemCaseSensitive(config, "name");
     if (cJSON_IsString(name)) return cnn_strdup(name->valuestring);
@@ -161,14 +160,25 @@ static uint64_t mix(uint64_t hash, uint64_t word) {
     return hash ^ hash >> 29;
 }
 
+/* The layers' own flags, of models within too: some ops compute otherwise in a layer that is not trainable. */
+static uint64_t mix_trainable(uint64_t hash, const cnn_layer *layer) {
+    hash = mix(hash, layer->trainable);
+    if (layer->class != &cnn_sequential_class.class && layer->class != &cnn_functional_class.class)
+        return hash;
+    const cnn_model *model = (const cnn_model *)layer;
+    for (int i = 0; i < model->layer_count; i++) hash = mix_trainable(hash, model->layers[i]);
+    return hash;
+}
+
 /* Changes when anything that a plan is compiled from does. */
 static uint64_t signature(const cnn_model *model, const cnn_tensor *label) {
     uint64_t hash = mix(model->version, label ? 1 + (uint64_t)label->dtype * 16 + (uint64_t)label->rank : 0);
     for (int i = 1; label && i < label->rank; i++) hash = mix(hash, (uint64_t)label->shape[i]);
+    hash = mix(hash, (uint64_t)(uintptr_t)cnn_cpu()); /* its kernels have layouts of their own */
     for (int i = 0; i < model->layer.variable_count; i++)
         hash = mix(hash, (uint64_t)(uintptr_t)model->layer.variables[i]->value +
                              model->layer.variables[i]->value->trainable);
-    return hash;
+    return mix_trainable(hash, &model->layer);
 }
 
 static cnn_status make_plan(cnn_plan **out, const cnn_model *model, cnn_mode mode, const cnn_batch *batch) {
@@ -286,8 +296,9 @@ cnn_status cnn_trainer_run(cnn_model *model, cnn_mode mode, const cnn_batch *bat
     if (status == CNN_OK && mode != CNN_MODE_PREDICT) {
         const float *values = cnn_plan_loss_values(cached->plan, 0);
         double total = 0;
-        for (int64_t i = 0; i < batch->count; i++) total += (double)values[i] * (double)seeds[i];
-        *loss = total + regularization(model);
+        for (int64_t i = 0; i < batch->count; i++)
+            total += (double)values[i] * (batch->weight ? (double)batch->weight[i] : 1);
+        *loss = total / (double)batch->count + regularization(model);
     }
     CNN_TRY(status);
     *output = cnn_plan_output(cached->plan, 0);

@@ -130,8 +130,7 @@ local function mflop(model)
   return 3 * forward - works[1], forward
 end
 
--- Seconds since some moment. Starting `date` takes about as long each time, so that differences are good to
--- well below a millisecond.
+-- Seconds since some moment. It takes a few milliseconds to tell, as it starts `date`.
 local function now()
   local pipe <close> = assert(io.popen "date +%s.%N")
   return assert(pipe:read "n", "date +%s.%N did not give a number")
@@ -151,9 +150,11 @@ local function rate(step, batches, batch_size, seconds)
     took = time(steps)
   end
   steps = math.max(1, math.ceil(steps / took * seconds / WINDOWS))
-  local fastest = math.huge
-  for _ = 1, WINDOWS do fastest = math.min(fastest, time(steps)) end
-  return steps * batch_size / fastest
+  local fastest, empty = math.huge, math.huge -- the time of no steps is that of now() itself
+  for _ = 1, WINDOWS do
+    fastest, empty = math.min(fastest, time(steps)), math.min(empty, time(0))
+  end
+  return steps * batch_size / (fastest - empty)
 end
 
 -- Megabytes that this process has held at most.

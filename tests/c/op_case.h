@@ -11,14 +11,15 @@
 
 #include <stdlib.h>
 
-enum { MOST_INPUTS = 4 };
+enum { MOST_INPUTS = 6 };
 
 /* An input is written "2,7,7,3", the sizes of a float32 tensor ("": a scalar), after a letter that says what
  * it holds: (none) numbers in ±[0.1, 1]         + numbers in [0.2, 1.2] ~ distinct numbers, 0.03 apart      p
  * numbers in [0.2, 0.8] g multiples of 0.03 in ±0.6, 0.015 from all the distinct ones i10: int32 labels below
- * 10, u10: the same as uint8, f10: as float32 */
+ * 10, u10: the same as uint8, f10: as float32, o: int32 ones */
 typedef struct op_case {
-    const char *op, *attributes; /* JSON; NULL: {} */
+    const char *op;         /* after a '!' where it is to be run in training, as random ops always are */
+    const char *attributes; /* JSON; NULL: {} */
     const char *inputs[MOST_INPUTS];
 } op_case;
 
@@ -45,8 +46,8 @@ static inline void fill_distinct(cnn_tensor *t, uint32_t *state) {
 }
 
 static inline cnn_tensor *make_input(const char *text, uint32_t *state) {
-    char kind = *text && strchr("+~pgiuf", *text) ? *text++ : 's';
-    cnn_dtype dtype = kind == 'i' ? CNN_INT32 : kind == 'u' ? CNN_UINT8 : CNN_FLOAT32;
+    char kind = *text && strchr("+~pgiufo", *text) ? *text++ : 's';
+    cnn_dtype dtype = kind == 'i' || kind == 'o' ? CNN_INT32 : kind == 'u' ? CNN_UINT8 : CNN_FLOAT32;
     long classes = 0;
     if (strchr("iuf", kind)) classes = strtol(text, (char **)&text, 10), text++;
     int64_t shape[CNN_MAX_RANK];
@@ -65,6 +66,7 @@ static inline cnn_tensor *make_input(const char *text, uint32_t *state) {
         double u = draw_unit(state), value = 0.1 + 0.9 * u;
         if (kind == 's' && draw(state) & 1) value = -value;
         if (kind == '+') value = 0.2 + u;
+        if (kind == 'o') value = 1;
         if (kind == 'p') value = 0.2 + 0.6 * u;
         if (kind == 'g') value = 0.03 * (double)((int)(draw(state) % 41) - 20);
         if (classes) value = floor(u * (double)classes);
@@ -91,8 +93,9 @@ static inline const cnn_tensor *const *run_inputs(const op_run *r) {
 /* Takes the inputs over. */
 static inline void run_open_with(op_run *r, const char *op, const char *attributes, cnn_tensor *const *inputs,
                                  int n_inputs) {
-    *r = (op_run){.n_inputs = n_inputs, .training = strcmp(op, "dropout") == 0};
-    OK(cnn_op_find(&r->op, op));
+    *r = (op_run){.n_inputs = n_inputs, .training = *op == '!'};
+    OK(cnn_op_find(&r->op, op + r->training));
+    r->training = r->training || r->op->random;
     cJSON *config = NULL;
     OK(cnn_json_parse(&config, op, attributes));
     OK(cnn_object_new(&r->attributes, &r->op->class, config));

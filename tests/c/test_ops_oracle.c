@@ -16,7 +16,6 @@ static const struct names {
     const char *layer, *op; /* op NULL: made of other parts, and tested there */
 } names[] = {
     {"conv2d", "conv2d"},
-    {"depthwise_conv2d", "conv2d"},
     {"dense", "dense"},
     {"max_pooling2d", "max_pool2d"},
     {"average_pooling2d", "avg_pool2d"},
@@ -26,7 +25,7 @@ static const struct names {
     {"permute", "transpose"},
     {"exponential", "exp"},
     {"cropping2d", NULL},
-    {"up_sampling2d", NULL},
+    {"up_sampling2d", "upsample2d"},
     {"root_mean_squared_error", NULL},
 };
 
@@ -54,20 +53,6 @@ static void translate_dims(cJSON *attributes) {
     cJSON *axes = cJSON_DetachItemFromObject(attributes, "dims");
     cJSON_InsertItemInArray(axes, 0, cJSON_CreateNumber(0));
     cJSON_AddItemToObject(attributes, "axes", axes);
-}
-
-/* A depthwise convolution is one in groups of one channel: weights [h,w,C,m] are [h,w,1,C·m] in the same
- * order. */
-static void translate_depthwise(oracle_case *c) {
-    int64_t channels = c->inputs[0]->shape[3];
-    cJSON_DeleteItemFromObject(c->attributes, "depth_multiplier");
-    cJSON_AddNumberToObject(c->attributes, "groups", (double)channels);
-    cnn_tensor *weights[2] = {c->inputs[1], c->grads[1]};
-    for (int i = 0; i < 2; i++) {
-        if (!weights[i]) continue;
-        weights[i]->shape[3] *= channels;
-        weights[i]->shape[2] = 1;
-    }
 }
 
 /* The oracle's order is y_true, y_pred, and its gradients are of the weighted mean over all values. */
@@ -129,7 +114,7 @@ static bool read_case(oracle_case *c, lua_State *L) {
     cJSON_DeleteItemFromObject(c->attributes, "use_bias");
     if (strcmp(layer, "zero_padding2d") == 0) translate_padding(c->attributes);
     if (strcmp(layer, "permute") == 0) translate_dims(c->attributes);
-    if (strcmp(layer, "depthwise_conv2d") == 0) translate_depthwise(c);
+    cJSON_DeleteItemFromObject(c->attributes, "depth_multiplier");
     if (is_loss(c->op)) translate_loss(c, oracle_field(L, at, "sample_weight"));
     return true;
 }
@@ -207,6 +192,11 @@ static void convolutions_agree(void **state) {
     check_file("depthwise_conv2d", 5);
 }
 
+static void other_convolutions_and_normalizations_agree(void **state) {
+    (void)state;
+    check_file("more_ops", 16);
+}
+
 static void dense_agrees(void **state) {
     (void)state;
     check_file("dense", 8);
@@ -234,11 +224,9 @@ static void losses_agree(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(convolutions_agree),
-        cmocka_unit_test(dense_agrees),
-        cmocka_unit_test(pooling_agrees),
-        cmocka_unit_test(activations_agree),
-        cmocka_unit_test(shape_ops_and_arithmetic_agree),
+        cmocka_unit_test(convolutions_agree), cmocka_unit_test(other_convolutions_and_normalizations_agree),
+        cmocka_unit_test(dense_agrees),       cmocka_unit_test(pooling_agrees),
+        cmocka_unit_test(activations_agree),  cmocka_unit_test(shape_ops_and_arithmetic_agree),
         cmocka_unit_test(losses_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

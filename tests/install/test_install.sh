@@ -120,7 +120,7 @@ manual_is_well_formed() {
 }
 
 manual_is_complete() {
-    mandoc -T ascii "$root/share/man/man1/cnnlua.1" | col -b >"$stage/manual" || return 1
+    mandoc -T ascii "$root/share/man/man1/cnnlua.1" | sed 's/.\x08//g' >"$stage/manual" || return 1
     {
         away "$root/bin/cnnlua" --help | sed -n 's/^  *\(-.*\)/\1/p' | sed 's/  .*//' |
             grep -oE -- '(^|[ ,])--?[a-zA-Z]+' | tr -d ' ,'
@@ -140,6 +140,7 @@ uninstalls_all() {
 }
 
 check install quiet_make install
+[ "$bad" = 0 ] || exit 1
 check installs_every_file installs_every_file
 check names_itself_libcnn_so_0 names_itself_libcnn_so_0
 check exports_the_public_names_only exports_the_public_names_only

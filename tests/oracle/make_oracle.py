@@ -245,6 +245,58 @@ def depthwise_conv2d():
           "Depthwise convolution: inputs are x, kernel [kh,kw,C,multiplier] and bias [C*multiplier].", cases)
 
 
+def transposed(x, kernel, bias, strides, padding, dilation):
+    """Keras's Conv2DTranspose: all that the windows reach, cut or filled up to the size that `padding` asks for, with
+    TensorFlow's smaller half of what is cut before."""
+    y = F.conv_transpose2d(nchw(x), kernel.permute(3, 2, 0, 1), stride=strides, dilation=dilation)
+    for axis in (2, 3):
+        size, stride = x.shape[axis - 1], strides[axis - 2]
+        window = (kernel.shape[axis - 2] - 1) * dilation[axis - 2] + 1
+        out = size * stride if padding == "same" else size * stride + max(window - stride, 0)
+        before = max(y.shape[axis] - out, 0) // 2 if padding == "same" else 0
+        missing = max(out - y.shape[axis], 0)
+        y = F.pad(y, (0, 0, 0, missing) if axis == 2 else (0, missing)).narrow(axis, before, out)
+    return nhwc(y) + bias
+
+
+def more_ops():
+    random = Inputs(112)
+    cases = []
+
+    def case(name, op, attributes, inputs, function):
+        cases.append(op_case(name, op, attributes, inputs, function, random))
+
+    for x, k, strides, padding, dilation in (
+            ((1, 3, 4, 3), (3, 3), (1, 1), "valid", (1, 1)), ((3, 3, 4, 2), (3, 3), (2, 2), "same", (1, 1)),
+            ((1, 4, 3, 10), (4, 3), (2, 3), "same", (1, 1)), ((1, 3, 3, 2), (2, 2), (3, 3), "valid", (1, 1)),
+            ((1, 4, 4, 1), (3, 2), (2, 1), "valid", (1, 1)), ((1, 5, 4, 3), (3, 3), (1, 1), "same", (2, 2))):
+        filters = 5
+        case("%s kernel %dx%d strides %d,%d dilation %d" % (padding, *k, *strides, dilation[0]), "conv2d_transpose",
+             {"strides": list(strides), "padding": padding, "dilation_rate": list(dilation)},
+             [random.uniform(*x), random.uniform(*k, filters, x[3], low=-1, high=1), random.uniform(filters)],
+             lambda x, k, b: transposed(x, k, b, strides, padding, dilation))
+    for padding, pads in (("valid", (0, 0)), ("same", (1, 1)), ("causal", (4, 0))):
+        dilation = 2 if padding == "causal" else 1
+        case("%s dilation %d" % (padding, dilation), "conv1d", {"padding": padding, "dilation_rate": dilation},
+             [random.uniform(3, 7, 3), random.uniform(3, 3, 10, low=-1, high=1), random.uniform(10)],
+             lambda x, k, b: F.conv1d(F.pad(x.transpose(1, 2), pads), k.permute(2, 1, 0), b,
+                                      dilation=dilation).transpose(1, 2))
+    for shape, axes in (((3, 5, 17), 1), ((3, 4, 5), 2), ((2, 3, 3, 10), 1)):
+        case("last %d of %dd" % (axes, len(shape)), "layer_normalization", {"axes": axes, "epsilon": 0.001},
+             [random.uniform(*shape), random.uniform(*shape[-axes:], low=0.5, high=1.5),
+              random.uniform(*shape[-axes:])],
+             lambda x, g, b: F.layer_norm(x, shape[-axes:], g, b, 0.001))
+    case("shared by channel", "prelu", {}, [random.uniform(3, 3, 2, 5), random.uniform(1, 1, 5)],
+         lambda x, a: torch.where(x > 0, x, a * x))
+    for size in ((2, 2), (3, 2), (1, 4)):
+        case("bilinear %d by %d" % size, "upsample2d", {"size": list(size), "interpolation": "bilinear"},
+             [random.uniform(2, 3, 4, 3)],
+             lambda x: nhwc(F.interpolate(nchw(x), scale_factor=size, mode="bilinear", align_corners=False)))
+    write("more_ops", """
+Transposed and one-dimensional convolution, layer normalization, PReLU, bilinear upsampling. Kernels are Keras's:
+[kh,kw,filters,C] where transposed, [size,C,filters] in one dimension.""", cases)
+
+
 def max_pool(x, size, strides, padding):
     """Padding never wins; the first of equal values, in row-major order, takes the gradient."""
     x = nchw(x)
@@ -931,8 +983,8 @@ numpy.convolve and correlate, scipy.signal.convolve2d and correlate2d, of intege
 dimension "same" is as long as the longer array (NumPy), in two it has the shape of the first (SciPy).""", cases)
 
 
-FAMILIES = {f.__name__: f for f in (conv2d, depthwise_conv2d, pooling, activations, dense, shapes, batchnorm, losses,
-                                    metrics, optimizers, convolution)}
+FAMILIES = {f.__name__: f for f in (conv2d, depthwise_conv2d, more_ops, pooling, activations, dense, shapes, batchnorm,
+                                    losses, metrics, optimizers, convolution)}
 
 
 def main():

@@ -1,0 +1,313 @@
+/* cnn.image: picture files, resizing, colour, many pictures in one; and what plot.lua needs of C, in the table
+ * cnn.image.system, which it takes for itself. */
+#include "lua_cnn.h"
+#include "base/file.h"
+#include "base/status.h"
+#include "base/text.h"
+
+#include <limits.h>
+#include <math.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+/* ---- arguments ----------------------------------------------------------------------------------------- */
+
+static const char *check_path(lua_State *L, int arg, const char *who) {
+    size_t length = 0;
+    const char *path = lua_type(L, arg) == LUA_TSTRING ? lua_tolstring(L, arg, &length) : NULL;
+    if (!path || length == 0 || strlen(path) != length)
+        lcnn_fail(L, "%s: 'path' must be the name of a file, got %s", who,
+                  path ? "an empty one or one with a zero byte" : luaL_tolstring(L, arg, NULL));
+    return path;
+}
+
+static lua_Integer opt_integer(lua_State *L, int arg, const char *who, const char *name,
+                               lua_Integer fallback) {
+    if (lua_isnil(L, arg)) return fallback;
+    int whole = 0;
+    lua_Integer value = lua_type(L, arg) == LUA_TNUMBER ? lua_tointegerx(L, arg, &whole) : 0;
+    if (!whole) lcnn_fail(L, "%s: '%s' must be an integer, got %s", who, name, luaL_tolstring(L, arg, NULL));
+    return value;
+}
+
+/* -1 if not given. */
+static int opt_boolean(lua_State *L, int arg, const char *who, const char *name) {
+    if (lua_isnil(L, arg)) return -1;
+    if (!lua_isboolean(L, arg))
+        lcnn_fail(L, "%s: '%s' must be true or false, got %s", who, name, luaL_tolstring(L, arg, NULL));
+    return lua_toboolean(L, arg);
+}
+
+/* The position of a word in words, NULL-terminated; fallback if not given. */
+static int opt_choice(lua_State *L, int arg, const char *who, const char *name, const char *const *words,
+                      int fallback) {
+    if (lua_isnil(L, arg)) return fallback;
+    const char *word = lua_type(L, arg) == LUA_TSTRING ? lua_tostring(L, arg) : NULL;
+    if (!word)
+        lcnn_fail(L, "%s: '%s' must be a name like \"%s\", got %s", who, name, words[fallback],
+                  luaL_tolstring(L, arg, NULL));
+    for (int i = 0; words[i]; i++)
+        if (strcmp(word, words[i]) == 0) return i;
+    const char *nearest = cnn_nearest(word, words);
+    if (nearest) lcnn_fail(L, "%s: unknown %s '%s' (did you mean '%s'?)", who, name, word, nearest);
+    luaL_Buffer list;
+    luaL_buffinit(L, &list);
+    for (int i = 0; words[i]; i++) {
+        if (i) luaL_addstring(&list, ", ");
+        luaL_addstring(&list, words[i]);
+    }
+    luaL_pushresult(&list);
+    return lcnn_fail(L, "%s: unknown %s '%s': expected one of %s", who, name, word, lua_tostring(L, -1));
+}
+
+/* Pictures at arg: a tensor or what makes one. */
+static cnn_tensor *check_images(lua_State *L, int arg, const char *who, const char *name) {
+    if (lua_isnil(L, arg)) lcnn_fail(L, "%s: '%s' is missing", who, name);
+    return lcnn_to_tensor(L, arg);
+}
+
+/* ---- files --------------------------------------------------------------------------------------------- */
+
+/*** Loads a picture: JPEG, PNG, BMP, GIF (its first frame), PGM or PPM.
+@function image.load
+@string path
+@int[opt] channels 1 (grey), 3 (RGB) or 4 (with alpha); default: what the file has
+@treturn tensor uint8 [height, width, channels] */
+static int image_load(lua_State *L) {
+    lcnn_args(L, 1, "image.load", (const char *const[]){"path", "channels", NULL});
+    const char *path = check_path(L, 1, "image.load");
+    lua_Integer channels = opt_integer(L, 2, "image.load", "channels", 0);
+    cnn_tensor *image;
+    return lcnn_push_result(
+        L, cnn_image_load(&image, path, channels < 0 || channels > 9 ? -1 : (int)channels), &image);
+}
+
+/*** Saves a picture as PNG, JPEG or BMP, by the name's ending. The file appears whole or not at all.
+@function image.save
+@string path
+@tparam tensor image [H,W], [H,W,1], [H,W,3] or [H,W,4]: uint8, or float32 from 0 (black) to 1 (white)
+@bool[opt=false] scale the smallest value becomes black and the largest white, whatever they are
+@int[opt=95] quality of JPEG, 1 to 100 */
+static int image_save(lua_State *L) {
+    lcnn_args(L, 1, "image.save", (const char *const[]){"path", "image", "scale", "quality", NULL});
+    const char *path = check_path(L, 1, "image.save");
+    bool scale = opt_boolean(L, 3, "image.save", "scale") > 0;
+    lua_Integer quality = opt_integer(L, 4, "image.save", "quality", 95);
+    cnn_tensor *image = check_images(L, 2, "image.save", "image");
+    lcnn_check(L, cnn_image_save(path, image, scale, quality < 1 || quality > 100 ? -1 : (int)quality));
+    return 0;
+}
+
+/* ---- size ---------------------------------------------------------------------------------------------- */
+
+/*** Pictures of another size, with tf.image.resize's half-pixel centres. uint8 stays uint8, rounded.
+@function image.resize
+@tparam tensor images [H,W], [H,W,C] or [N,H,W,C], uint8 or float32
+@param size {height, width}, or one number for both
+@string[opt="bilinear"] interpolation "nearest", "bilinear", "bicubic" or "area"
+@bool[opt=false] antialias widens the bilinear and bicubic filters when the picture shrinks
+@treturn tensor */
+static int image_resize(lua_State *L) {
+    static const char *const methods[] = {"nearest", "bilinear", "bicubic", "area", NULL};
+    lcnn_args(L, 1, "image.resize",
+              (const char *const[]){"images", "size", "interpolation", "antialias", NULL});
+    int64_t size[CNN_MAX_RANK];
+    int given = lcnn_check_list(L, 2, "image.resize", "size", size);
+    if (given < 1 || given > 2 || (given == 1 && lua_istable(L, 2)))
+        lcnn_fail(L, "image.resize: 'size' must be {height, width} or one number, got %d numbers", given);
+    int method = opt_choice(L, 3, "image.resize", "interpolation", methods, CNN_BILINEAR);
+    bool antialias = opt_boolean(L, 4, "image.resize", "antialias") > 0;
+    cnn_tensor *images = check_images(L, 1, "image.resize", "images"), *out;
+    return lcnn_push_result(
+        L, cnn_image_resize(&out, images, size[0], size[given - 1], (cnn_interpolation)method, antialias),
+        &out);
+}
+
+/* ---- colour and range ---------------------------------------------------------------------------------- */
+
+/*** True colour to grey: 0.2989 red + 0.587 green + 0.114 blue, for the eye takes green for brightest.
+@function image.to_grayscale
+@tparam tensor images [H,W,3] or [N,H,W,3]
+@treturn tensor with 1 channel */
+static int image_to_grayscale(lua_State *L) {
+    lcnn_args(L, 1, "image.to_grayscale", (const char *const[]){"images", NULL});
+    cnn_tensor *images = check_images(L, 1, "image.to_grayscale", "images"), *out;
+    return lcnn_push_result(L, cnn_image_to_grayscale(&out, images), &out);
+}
+
+/*** Pictures of 1 to 4 channels with 3: grey is repeated, alpha dropped.
+@function image.to_rgb
+@tparam tensor images [H,W], [H,W,C] or [N,H,W,C]
+@treturn tensor with 3 channels */
+static int image_to_rgb(lua_State *L) {
+    lcnn_args(L, 1, "image.to_rgb", (const char *const[]){"images", NULL});
+    cnn_tensor *images = check_images(L, 1, "image.to_rgb", "images"), *out;
+    return lcnn_push_result(L, cnn_image_to_rgb(&out, images), &out);
+}
+
+/*** Values brought to a common range, each picture of a batch by itself.
+@function image.normalize
+@tparam tensor images
+@string[opt="minmax"] method "minmax": from 0 to 1; "standard": of mean 0 and deviation 1
+@treturn tensor float32 */
+static int image_normalize(lua_State *L) {
+    static const char *const methods[] = {"minmax", "standard", NULL};
+    lcnn_args(L, 1, "image.normalize", (const char *const[]){"images", "method", NULL});
+    bool standard = opt_choice(L, 2, "image.normalize", "method", methods, 0) == 1;
+    cnn_tensor *images = check_images(L, 1, "image.normalize", "images"), *out;
+    return lcnn_push_result(L, cnn_image_normalize(&out, images, standard), &out);
+}
+
+/* ---- many in one --------------------------------------------------------------------------------------- */
+
+/* A list of pictures at index is replaced by them as one tensor. */
+static void stack_list(lua_State *L, int index) {
+    if (!lua_istable(L, index)) return;
+    int count = (int)lua_rawlen(L, index);
+    if (count < 1) lcnn_fail(L, "image.grid: the list of pictures is empty");
+    const cnn_tensor **parts = lua_newuserdatauv(L, (size_t)count * sizeof *parts, 0);
+    for (int i = 0; i < count; i++) {
+        lua_rawgeti(L, index, i + 1);
+        parts[i] = lcnn_test_tensor(L, -1);
+        if (!parts[i])
+            lcnn_fail(L, "image.grid: picture %d of the list must be a tensor, got a %s", i + 1,
+                      luaL_typename(L, -1));
+        lua_pop(L, 1);
+    }
+    cnn_tensor *all;
+    cnn_status status = cnn_stack(&all, parts, count, 0);
+    if (status != CNN_OK) lcnn_error(L, cnn_fail_in(status, "image.grid"));
+    lcnn_push_tensor(L, all);
+    lua_replace(L, index);
+}
+
+/*** Many pictures in one, in rows and columns: `cnn.image.grid(model:activations(x, "conv2d"))`.
+@function image.grid
+@param images a tensor or a list of pictures of one size. [N,H,W,C] of 1, 3 or 4 channels are N pictures;
+[H,W,K], and other [N,H,W,K], are feature maps: each channel a grey tile from its smallest value (black) to its
+largest (white)
+@int[opt] columns default: as nearly square as can be; a row for each sample of several, or for each kernel
+@int[opt=2] padding pixels between tiles and around them
+@int[opt=1] zoom enlarges each pixel so many times
+@number[opt=1] background 0 (black) to 1 (white)
+@string[opt="auto"] kind "pictures", "maps", or "kernels" for a convolution's kernel [kh,kw,C,K]
+@bool[opt] normalize each tile from 0 to 1; default: maps and kernels only
+@treturn tensor [H,W,C], uint8 if the pictures are and are not normalized */
+static int image_grid(lua_State *L) {
+    static const char *const kinds[] = {"auto", "pictures", "maps", "kernels", NULL};
+    lcnn_args(L, 1, "image.grid",
+              (const char *const[]){"images", "columns", "padding", "zoom", "background", "kind", "normalize",
+                                    NULL});
+    cnn_grid_options o = {.columns = opt_integer(L, 2, "image.grid", "columns", 0),
+                          .padding = opt_integer(L, 3, "image.grid", "padding", 2),
+                          .zoom = opt_integer(L, 4, "image.grid", "zoom", 1),
+                          .background = 1};
+    if (!lua_isnil(L, 5)) o.background = lcnn_check_number(L, 5, "image.grid", "background");
+    if ((o.columns == 0 && !lua_isnil(L, 2)) || o.zoom == 0) o.columns = -1;
+    o.kind = (cnn_grid_kind)opt_choice(L, 6, "image.grid", "kind", kinds, CNN_GRID_AUTO);
+    int normalize = opt_boolean(L, 7, "image.grid", "normalize");
+    if (!lua_isnil(L, 7)) o.normalize = normalize ? 1 : -1;
+    stack_list(L, 1);
+    cnn_tensor *images = check_images(L, 1, "image.grid", "images"), *out;
+    return lcnn_push_result(L, cnn_image_grid(&out, images, &o), &out);
+}
+
+/* ---- for plot.lua -------------------------------------------------------------------------------------- */
+
+/* system.fail(message): raises it as if the caller of the module had. */
+static int fail(lua_State *L) {
+    return lcnn_fail(L, "%s", luaL_checkstring(L, 1));
+}
+
+/* system.unknown(who, what, word, words): raises that the word is not a key of words, and names the nearest. */
+static int unknown(lua_State *L) {
+    luaL_checktype(L, 4, LUA_TTABLE);
+    return lcnn_unknown(L, luaL_checkstring(L, 1), luaL_checkstring(L, 2), luaL_checkstring(L, 3), 4);
+}
+
+/* system.write_file(who, path, bytes): the file appears whole or not at all. */
+static int write_file(lua_State *L) {
+    size_t size;
+    const char *who = luaL_checkstring(L, 1), *path = luaL_checkstring(L, 2);
+    const char *bytes = luaL_checklstring(L, 3, &size);
+    cnn_file file;
+    cnn_status status = cnn_file_create(&file, path);
+    if (status == CNN_OK) {
+        fwrite(bytes, 1, size, file.stream); /* commit tells whether it went well */
+        status = cnn_file_commit(&file);
+    }
+    if (status != CNN_OK) lcnn_error(L, cnn_fail_in(status, who));
+    return 0;
+}
+
+/* system.terminal(): columns and rows of the terminal that output goes to; nothing if it does not. */
+static int terminal(lua_State *L) {
+    struct winsize size;
+    if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0) return 0;
+    lua_pushinteger(L, size.ws_col ? size.ws_col : 80);
+    lua_pushinteger(L, size.ws_row ? size.ws_row : 24);
+    return 2;
+}
+
+/* system.range(tensor): the smallest and the largest of its finite elements; nothing if there is none. */
+static int range(lua_State *L) {
+    const cnn_tensor *t = lcnn_check_eager(L, 1, "plot");
+    double low = INFINITY, high = -INFINITY;
+    for (int64_t i = 0; i < t->size; i++) {
+        double value = cnn_tensor_get(t, i);
+        if (!isfinite(value)) continue;
+        low = fmin(low, value);
+        high = fmax(high, value);
+    }
+    if (low > high) return 0;
+    lua_pushnumber(L, low);
+    lua_pushnumber(L, high);
+    return 2;
+}
+
+/* system.histogram(tensor, low, high, bins): how many elements lie in each of as many equal parts of
+ * [low, high]; the upper end belongs to the last. */
+static int histogram(lua_State *L) {
+    double low = luaL_checknumber(L, 2), high = luaL_checknumber(L, 3);
+    lua_Integer bins = luaL_checkinteger(L, 4);
+    luaL_argcheck(L, bins >= 1 && bins <= 100000 && low < high, 4, "out of range");
+    int64_t *counts = lua_newuserdatauv(L, (size_t)bins * sizeof *counts, 0);
+    memset(counts, 0, (size_t)bins * sizeof *counts);
+    const cnn_tensor *t = lcnn_check_eager(L, 1, "plot");
+    for (int64_t i = 0; i < t->size; i++) {
+        double value = cnn_tensor_get(t, i);
+        if (!(value >= low && value <= high)) continue;
+        lua_Integer bin = (lua_Integer)((value - low) / (high - low) * (double)bins);
+        counts[bin < bins ? bin : bins - 1]++;
+    }
+    lua_createtable(L, (int)bins, 0);
+    for (lua_Integer i = 0; i < bins; i++) {
+        lua_pushinteger(L, counts[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------- */
+
+static const luaL_Reg image_functions[] = {{"load", image_load},     {"save", image_save},
+                                           {"resize", image_resize}, {"to_grayscale", image_to_grayscale},
+                                           {"to_rgb", image_to_rgb}, {"normalize", image_normalize},
+                                           {"grid", image_grid},     {NULL, NULL}};
+
+static const luaL_Reg system_functions[] = {{"fail", fail},
+                                            {"unknown", unknown},
+                                            {"write_file", write_file},
+                                            {"terminal", terminal},
+                                            {"range", range},
+                                            {"histogram", histogram},
+                                            {NULL, NULL}};
+
+int lcnn_open_image(lua_State *L) {
+    luaL_getsubtable(L, 1, "image");
+    luaL_setfuncs(L, image_functions, 0);
+    luaL_newlib(L, system_functions);
+    lua_setfield(L, -2, "system");
+    return 0;
+}

@@ -1,0 +1,79 @@
+-- A model drawn as a graph, by Graphviz's program dot.
+
+local cnn = ...
+
+local formats = {svg = true, png = true, pdf = true}
+
+-- A text within a record of dot's language.
+local function escaped(text)
+  return (tostring(text):gsub('[\\"{}<>|]', "\\%0"))
+end
+
+local function shape_text(shape)
+  if not shape then return "?" end
+  local sizes = {}
+  for i, size in ipairs(shape) do sizes[i] = size < 0 and "None" or tostring(size) end
+  return "(" .. table.concat(sizes, ", ") .. (#sizes == 1 and ",)" or ")")
+end
+
+-- "conv2d" or, with shapes, a second column of what goes in and comes out.
+local function node(layer, shapes)
+  local title = escaped(layer.name) .. "\\n" .. escaped(layer.class_name)
+  if not shapes then return ('  "%s" [label="%s"];'):format(escaped(layer.name), title) end
+  return ('  "%s" [shape=record, label="{%s|{output|%s}}"];'):format(escaped(layer.name), title,
+    escaped(shape_text(layer.output_shape)))
+end
+
+-- The drawing in dot's language: the model's layers from top to bottom.
+local function describe(model, options)
+  local lines = {
+    "digraph model {",
+    ('  rankdir=%s; node [shape=box, fontname="Helvetica", fontsize=11]; edge [arrowsize=0.7];'):format(options.rankdir),
+  }
+  for _, layer in ipairs(model.layers) do lines[#lines + 1] = node(layer, options.show_shapes) end
+  for _, edge in ipairs(model:connections()) do
+    lines[#lines + 1] = ('  "%s" -> "%s";'):format(escaped(edge[1]), escaped(edge[2]))
+  end
+  lines[#lines + 1] = "}\n"
+  return table.concat(lines, "\n")
+end
+
+local function quoted(path)
+  return "'" .. path:gsub("'", "'\\''") .. "'"
+end
+
+--- Draws a model to a picture: cnn.plot_model(model, "model.svg") or cnn.plot_model{model, to_file = "model.png"}.
+-- @param model a model that is built
+-- @string[opt="model.png"] to_file svg, png or pdf by its ending; it appears whole or not at all
+-- @bool[opt=false] show_shapes write each layer's output shape
+-- @string[opt="TB"] rankdir "TB" from top to bottom, "LR" from left to right
+-- @treturn string the file's name
+function cnn.plot_model(model, to_file, arguments)
+  if type(model) == "table" then
+    arguments = model
+    model, to_file = arguments[1] or arguments.model, arguments[2] or arguments.to_file
+  end
+  arguments = arguments or {}
+  to_file = to_file or "model.png"
+  local format = to_file:match "%.(%w+)$"
+  if not formats[format] then
+    error(("plot_model: '%s' must end in .svg, .png or .pdf"):format(to_file), 2)
+  end
+  if not os.execute "command -v dot >/dev/null" then
+    error("plot_model: the program dot is missing; it is in the package graphviz", 2)
+  end
+  local text = describe(model, {show_shapes = arguments.show_shapes, rankdir = arguments.rankdir or "TB"})
+  local beside = to_file .. ".part"
+  local dot = assert(io.popen(("dot -T%s -o %s"):format(format, quoted(beside)), "w"))
+  dot:write(text)
+  if not dot:close() then
+    os.remove(beside)
+    error(("plot_model: dot could not write '%s'"):format(to_file), 2)
+  end
+  local renamed, why = os.rename(beside, to_file)
+  if not renamed then
+    os.remove(beside)
+    error("plot_model: " .. why, 2)
+  end
+  return to_file
+end

@@ -1,0 +1,341 @@
+/* The convolutions beside Conv2D: Conv1D, DepthwiseConv2D, SeparableConv2D, Conv2DTranspose. */
+#include "layers/layer.h"
+#include "layers/activation.h"
+#include "layers/initializer.h"
+#include "base/status.h"
+#include "ops/conv_kinds.h"
+
+typedef struct convolution {
+    cnn_layer layer;
+    int filters, depth_multiplier, groups;
+    int kernel_size[2], strides[2], dilation_rate[2], output_padding[2];
+    cnn_shape size1d, strides1d, dilation1d; /* Conv1D's, which Keras writes as lists of one number */
+    int padding, data_format;
+    bool use_bias;
+    cJSON *activation_spec;
+    cJSON *kernel_initializer, *pointwise_initializer, *bias_initializer;
+    cJSON *kernel_regularizer, *pointwise_regularizer, *bias_regularizer, *activity_regularizer;
+    cJSON *kernel_constraint, *pointwise_constraint, *bias_constraint;
+    cnn_activation activation;
+    cnn_variable *kernel, *pointwise, *bias; /* borrowed from the layer's list */
+} convolution;
+
+/* ---- what they share ----------------------------------------------------------------------------------- */
+
+#define WINDOW_PARAMS                                                                                        \
+    CNN_PARAM(PAIR, convolution, kernel_size, NULL, .low = 1, .help = "rows and columns of the window"),     \
+        CNN_PARAM(PAIR, convolution, strides, "1", .low = 1, .help = "step of the window"),                  \
+        CNN_PARAM(CHOICE, convolution, padding, "\"valid\"", .choices = "valid same",                        \
+                  .help = "'valid': windows within the picture; 'same': zeros around it")
+
+#define FORMAT_PARAM                                                                                         \
+    CNN_PARAM(CHOICE, convolution, data_format, "\"channels_last\"", .choices = "channels_last",             \
+              .nullable = true, .help = "only 'channels_last'")
+
+#define OUTPUT_PARAMS                                                                                        \
+    CNN_PARAM_NAMED(JSON, convolution, activation_spec, "activation", "null",                                \
+                    .help = "name of an activation; nil is linear"),                                         \
+        CNN_PARAM(BOOL, convolution, use_bias, "true", .help = "add a learned number to each channel")
+
+#define INITIALIZER(member, name)                                                                            \
+    CNN_PARAM_NAMED(JSON, convolution, member, name, "\"glorot_uniform\"",                                   \
+                    .help = "how the windows are drawn")
+#define BIAS_INITIALIZER                                                                                     \
+    CNN_PARAM(JSON, convolution, bias_initializer, "\"zeros\"", .help = "how the bias starts")
+#define REGULARIZER(member, name)                                                                            \
+    CNN_PARAM_NAMED(JSON, convolution, member, name, "null",                                                 \
+                    .help = "'l1', 'l2' or {class_name = 'L2', config = {l2 = 0.01}}")
+#define CONSTRAINT(member, name) CNN_PARAM_NAMED(JSON, convolution, member, name, "null", .help = "only nil")
+
+static cnn_status check_steps(const cnn_layer *layer, const int *strides, const int *dilation_rate) {
+    if ((strides[0] > 1 || strides[1] > 1) && (dilation_rate[0] > 1 || dilation_rate[1] > 1))
+        return cnn_fail(CNN_ERROR_ARGUMENT, "%s: strides > 1 cannot go with dilation_rate > 1",
+                        layer->class->name);
+    return CNN_OK;
+}
+
+static cnn_status init(cnn_layer *layer) {
+    convolution *self = (convolution *)layer;
+    CNN_TRY(cnn_activation_read(&self->activation, self->activation_spec));
+    CNN_TRY(cnn_initializer_check(self->kernel_initializer));
+    if (self->pointwise_initializer) CNN_TRY(cnn_initializer_check(self->pointwise_initializer));
+    CNN_TRY(cnn_initializer_check(self->bias_initializer));
+    CNN_TRY(cnn_layer_refuse(layer, "activity_regularizer", self->activity_regularizer));
+    CNN_TRY(cnn_layer_refuse(layer, "a kernel's constraint", self->kernel_constraint));
+    CNN_TRY(cnn_layer_refuse(layer, "pointwise_constraint", self->pointwise_constraint));
+    CNN_TRY(cnn_layer_refuse(layer, "bias_constraint", self->bias_constraint));
+    return check_steps(layer, self->strides, self->dilation_rate);
+}
+
+static cnn_status add_kernel(convolution *self, const char *name, int rank, const int64_t *shape) {
+    return cnn_layer_add_variable(&self->kernel, &self->layer, name, rank, shape, self->kernel_initializer,
+                                  self->kernel_regularizer, true);
+}
+
+static cnn_status add_bias(convolution *self, int64_t filters) {
+    if (!self->use_bias) return CNN_OK;
+    return cnn_layer_add_variable(&self->bias, &self->layer, "bias", 1, &filters, self->bias_initializer,
+                                  self->bias_regularizer, true);
+}
+
+/* activation(op(x, kernel, bias)) */
+static cnn_status convolve(const convolution *self, cnn_tensor **out, const cnn_op *op,
+                           const void *attributes, cnn_tensor *x, const cnn_variable *kernel) {
+    cnn_tensor *operands[] = {x, kernel->value, self->use_bias ? self->bias->value : NULL}, *sums;
+    CNN_TRY(cnn_op_apply(&sums, op, attributes, operands, self->use_bias ? 3 : 2, false));
+    return cnn_activation_apply(out, &self->activation, sums);
+}
+
+/* ---- Conv1D -------------------------------------------------------------------------------------------- */
+
+static const cnn_param conv1d_params[] = {
+    CNN_PARAM(INT, convolution, filters, NULL, .low = 1, .help = "channels of the output"),
+    CNN_PARAM_NAMED(SHAPE, convolution, size1d, "kernel_size", NULL, .help = "length of the window"),
+    CNN_PARAM_NAMED(SHAPE, convolution, strides1d, "strides", "1", .help = "step of the window"),
+    CNN_PARAM(CHOICE, convolution, padding, "\"valid\"", .choices = "valid same causal",
+              .help =
+                  "'valid': whole windows; 'same': zeros on both sides; 'causal': zeros before the start"),
+    FORMAT_PARAM,
+    CNN_PARAM_NAMED(SHAPE, convolution, dilation1d, "dilation_rate", "1",
+                    .help = "spacing of the window's cells"),
+    CNN_PARAM(INT, convolution, groups, "1", .low = 1,
+              .help = "channels are split into this many groups, convolved apart"),
+    OUTPUT_PARAMS,
+    INITIALIZER(kernel_initializer, "kernel_initializer"),
+    BIAS_INITIALIZER,
+    REGULARIZER(kernel_regularizer, "kernel_regularizer"),
+    REGULARIZER(bias_regularizer, "bias_regularizer"),
+    CNN_UNSUPPORTED_PARAM(activity_regularizer, convolution),
+    CONSTRAINT(kernel_constraint, "kernel_constraint"),
+    CNN_UNSUPPORTED_PARAM(bias_constraint, convolution),
+    CNN_LAYER_PARAMS,
+    {0}};
+
+static cnn_status read_number(const char *name, const cnn_shape *list, int *number) {
+    if (list->rank != 1 || list->sizes[0] < 1 || list->sizes[0] > INT32_MAX)
+        return cnn_fail(CNN_ERROR_ARGUMENT, "Conv1D: '%s' must be one number of at least 1", name);
+    *number = (int)list->sizes[0];
+    return CNN_OK;
+}
+
+static cnn_status init_conv1d(cnn_layer *layer) {
+    convolution *self = (convolution *)layer;
+    self->strides[1] = self->dilation_rate[1] = 1;
+    CNN_TRY(read_number("kernel_size", &self->size1d, &self->kernel_size[0]));
+    CNN_TRY(read_number("strides", &self->strides1d, &self->strides[0]));
+    CNN_TRY(read_number("dilation_rate", &self->dilation1d, &self->dilation_rate[0]));
+    if (self->filters % self->groups)
+        return cnn_fail(CNN_ERROR_ARGUMENT, "Conv1D: groups = %d must divide filters = %d", self->groups,
+                        self->filters);
+    return init(layer);
+}
+
+static cnn_status build_conv1d(cnn_layer *layer, const cnn_tensor *const *inputs, int n_inputs) {
+    convolution *self = (convolution *)layer;
+    (void)n_inputs;
+    CNN_TRY(cnn_layer_expect_rank(layer, inputs[0], 3, "[N,L,C]"));
+    int64_t channels = inputs[0]->shape[2];
+    if (channels % self->groups)
+        return cnn_fail(CNN_ERROR_SHAPE, "groups = %d must divide the %lld input channels", self->groups,
+                        (long long)channels);
+    CNN_TRY(add_kernel(self, "kernel", 3,
+                       (const int64_t[]){self->kernel_size[0], channels / self->groups, self->filters}));
+    return add_bias(self, self->filters);
+}
+
+static cnn_status call_conv1d(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                              bool training) {
+    const convolution *self = (convolution *)layer;
+    (void)n, (void)training;
+    cnn_conv1d a = {&cnn_op_conv1d.class, self->strides[0], self->padding, self->dilation_rate[0],
+                    self->groups};
+    return convolve(self, out, &cnn_op_conv1d, &a, inputs[0], self->kernel);
+}
+
+extern const cnn_layer_class cnn_layer_conv1d, cnn_layer_depthwise_conv2d, cnn_layer_separable_conv2d,
+    cnn_layer_conv2d_transpose;
+
+const cnn_layer_class cnn_layer_conv1d = {
+    .class = CNN_CLASS(
+        "layer", "Conv1D", "Convolution1D", convolution, conv1d_params,
+        "1-D convolution: x [N,L,C] to [N,L',filters], with kernel [size,C/groups,filters] and bias "
+        "[filters]."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .init = init_conv1d,
+    .build = build_conv1d,
+    .call = call_conv1d};
+
+/* ---- DepthwiseConv2D ----------------------------------------------------------------------------------- */
+
+static const cnn_param depthwise_params[] = {
+    WINDOW_PARAMS,
+    CNN_PARAM(INT, convolution, depth_multiplier, "1", .low = 1, .help = "channels made of each channel"),
+    FORMAT_PARAM,
+    CNN_PARAM(PAIR, convolution, dilation_rate, "1", .low = 1, .help = "spacing of the window's cells"),
+    OUTPUT_PARAMS,
+    INITIALIZER(kernel_initializer, "depthwise_initializer"),
+    BIAS_INITIALIZER,
+    REGULARIZER(kernel_regularizer, "depthwise_regularizer"),
+    REGULARIZER(bias_regularizer, "bias_regularizer"),
+    CNN_UNSUPPORTED_PARAM(activity_regularizer, convolution),
+    CONSTRAINT(kernel_constraint, "depthwise_constraint"),
+    CNN_UNSUPPORTED_PARAM(bias_constraint, convolution),
+    CNN_LAYER_PARAMS,
+    {0}};
+
+static cnn_status build_depthwise(cnn_layer *layer, const cnn_tensor *const *inputs, int n_inputs) {
+    convolution *self = (convolution *)layer;
+    (void)n_inputs;
+    CNN_TRY(cnn_layer_expect_rank(layer, inputs[0], 4, "[N,H,W,C]"));
+    int64_t channels = inputs[0]->shape[3];
+    CNN_TRY(add_kernel(
+        self, "kernel", 4,
+        (const int64_t[]){self->kernel_size[0], self->kernel_size[1], channels, self->depth_multiplier}));
+    return add_bias(self, channels * self->depth_multiplier);
+}
+
+static cnn_depthwise_conv2d depthwise_attributes(const convolution *self) {
+    return (cnn_depthwise_conv2d){.class = &cnn_op_depthwise_conv2d.class,
+                                  .strides = {self->strides[0], self->strides[1]},
+                                  .padding = self->padding,
+                                  .dilation_rate = {self->dilation_rate[0], self->dilation_rate[1]}};
+}
+
+static cnn_status call_depthwise(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                                 bool training) {
+    const convolution *self = (convolution *)layer;
+    (void)n, (void)training;
+    cnn_depthwise_conv2d a = depthwise_attributes(self);
+    return convolve(self, out, &cnn_op_depthwise_conv2d, &a, inputs[0], self->kernel);
+}
+
+const cnn_layer_class cnn_layer_depthwise_conv2d = {
+    .class =
+        CNN_CLASS("layer", "DepthwiseConv2D", NULL, convolution, depthwise_params,
+                  "Each channel convolved apart: x [N,H,W,C] to [N,H',W',C·depth_multiplier], with kernel "
+                  "[rows,columns,C,depth_multiplier] and a bias."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .init = init,
+    .build = build_depthwise,
+    .call = call_depthwise};
+
+/* ---- SeparableConv2D ----------------------------------------------------------------------------------- */
+
+static const cnn_param separable_params[] = {
+    CNN_PARAM(INT, convolution, filters, NULL, .low = 1, .help = "channels of the output"),
+    WINDOW_PARAMS,
+    FORMAT_PARAM,
+    CNN_PARAM(PAIR, convolution, dilation_rate, "1", .low = 1, .help = "spacing of the window's cells"),
+    CNN_PARAM(INT, convolution, depth_multiplier, "1", .low = 1,
+              .help = "channels made of each channel before they are mixed"),
+    OUTPUT_PARAMS,
+    INITIALIZER(kernel_initializer, "depthwise_initializer"),
+    INITIALIZER(pointwise_initializer, "pointwise_initializer"),
+    BIAS_INITIALIZER,
+    REGULARIZER(kernel_regularizer, "depthwise_regularizer"),
+    REGULARIZER(pointwise_regularizer, "pointwise_regularizer"),
+    REGULARIZER(bias_regularizer, "bias_regularizer"),
+    CNN_UNSUPPORTED_PARAM(activity_regularizer, convolution),
+    CONSTRAINT(kernel_constraint, "depthwise_constraint"),
+    CNN_UNSUPPORTED_PARAM(pointwise_constraint, convolution),
+    CNN_UNSUPPORTED_PARAM(bias_constraint, convolution),
+    CNN_LAYER_PARAMS,
+    {0}};
+
+static cnn_status build_separable(cnn_layer *layer, const cnn_tensor *const *inputs, int n_inputs) {
+    convolution *self = (convolution *)layer;
+    (void)n_inputs;
+    CNN_TRY(cnn_layer_expect_rank(layer, inputs[0], 4, "[N,H,W,C]"));
+    int64_t channels = inputs[0]->shape[3];
+    CNN_TRY(add_kernel(
+        self, "depthwise_kernel", 4,
+        (const int64_t[]){self->kernel_size[0], self->kernel_size[1], channels, self->depth_multiplier}));
+    CNN_TRY(cnn_layer_add_variable(&self->pointwise, layer, "pointwise_kernel", 4,
+                                   (const int64_t[]){1, 1, channels * self->depth_multiplier, self->filters},
+                                   self->pointwise_initializer, self->pointwise_regularizer, true));
+    return add_bias(self, self->filters);
+}
+
+static cnn_status call_separable(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                                 bool training) {
+    const convolution *self = (convolution *)layer;
+    (void)n, (void)training;
+    cnn_depthwise_conv2d apart = depthwise_attributes(self);
+    cnn_conv2d mix = {.class = &cnn_op_conv2d.class,
+                      .strides = {1, 1},
+                      .dilation_rate = {1, 1},
+                      .groups = 1,
+                      .pool = {1, 1}};
+    cnn_tensor *operands[] = {inputs[0], self->kernel->value}, *channels;
+    CNN_TRY(cnn_op_apply(&channels, &cnn_op_depthwise_conv2d, &apart, operands, 2, false));
+    cnn_status status = convolve(self, out, &cnn_op_conv2d, &mix, channels, self->pointwise);
+    cnn_tensor_release(channels);
+    return status;
+}
+
+const cnn_layer_class cnn_layer_separable_conv2d = {
+    .class = CNN_CLASS("layer", "SeparableConv2D", "SeparableConvolution2D", convolution, separable_params,
+                       "Each channel convolved apart, then all mixed cell by cell: x [N,H,W,C] to "
+                       "[N,H',W',filters]."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .init = init,
+    .build = build_separable,
+    .call = call_separable};
+
+/* ---- Conv2DTranspose ----------------------------------------------------------------------------------- */
+
+static const cnn_param transpose_params[] = {
+    CNN_PARAM(INT, convolution, filters, NULL, .low = 1, .help = "channels of the output"),
+    CNN_PARAM(PAIR, convolution, kernel_size, NULL, .low = 1, .help = "rows and columns of the window"),
+    CNN_PARAM(PAIR, convolution, strides, "1", .low = 1, .help = "how far apart cells land in the result"),
+    CNN_PARAM(CHOICE, convolution, padding, "\"valid\"", .choices = "valid same",
+              .help = "'valid': all that the windows reach; 'same': output = input · stride"),
+    CNN_PARAM(PAIR, convolution, output_padding, "null", .nullable = true,
+              .help = "rows and columns added to the result, below strides; nil: as padding says"),
+    FORMAT_PARAM,
+    CNN_PARAM(PAIR, convolution, dilation_rate, "1", .low = 1, .help = "spacing of the window's cells"),
+    OUTPUT_PARAMS,
+    INITIALIZER(kernel_initializer, "kernel_initializer"),
+    BIAS_INITIALIZER,
+    REGULARIZER(kernel_regularizer, "kernel_regularizer"),
+    REGULARIZER(bias_regularizer, "bias_regularizer"),
+    CNN_UNSUPPORTED_PARAM(activity_regularizer, convolution),
+    CONSTRAINT(kernel_constraint, "kernel_constraint"),
+    CNN_UNSUPPORTED_PARAM(bias_constraint, convolution),
+    CNN_LAYER_PARAMS,
+    {0}};
+
+static cnn_status build_transpose(cnn_layer *layer, const cnn_tensor *const *inputs, int n_inputs) {
+    convolution *self = (convolution *)layer;
+    (void)n_inputs;
+    CNN_TRY(cnn_layer_expect_rank(layer, inputs[0], 4, "[N,H,W,C]"));
+    CNN_TRY(add_kernel(
+        self, "kernel", 4,
+        (const int64_t[]){self->kernel_size[0], self->kernel_size[1], self->filters, inputs[0]->shape[3]}));
+    return add_bias(self, self->filters);
+}
+
+static cnn_status call_transpose(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                                 bool training) {
+    const convolution *self = (convolution *)layer;
+    (void)n, (void)training;
+    cnn_conv2d_transpose a = {.class = &cnn_op_conv2d_transpose.class,
+                              .strides = {self->strides[0], self->strides[1]},
+                              .padding = self->padding,
+                              .output_padding = {self->output_padding[0], self->output_padding[1]},
+                              .dilation_rate = {self->dilation_rate[0], self->dilation_rate[1]}};
+    return convolve(self, out, &cnn_op_conv2d_transpose, &a, inputs[0], self->kernel);
+}
+
+const cnn_layer_class cnn_layer_conv2d_transpose = {
+    .class = CNN_CLASS("layer", "Conv2DTranspose", "Convolution2DTranspose", convolution, transpose_params,
+                       "Transposed 2-D convolution: x [N,H,W,C] to [N,H',W',filters], with kernel "
+                       "[rows,columns,filters,C] and bias [filters]."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .init = init,
+    .build = build_transpose,
+    .call = call_transpose};

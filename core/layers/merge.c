@@ -1,0 +1,160 @@
+/* Layers that join several tensors into one, element by element (Add, Subtract, Multiply, Average, Maximum, Minimum)
+ * or side by side (Concatenate). */
+#include "layers/layer.h"
+#include "base/status.h"
+#include "base/text.h"
+#include "ops/activation.h"
+#include "ops/arith.h"
+#include "ops/shape.h"
+
+typedef struct merge {
+    cnn_layer layer;
+    int axis; /* Concatenate's */
+} merge;
+
+static const cnn_param params[] = {CNN_LAYER_PARAMS, {0}};
+
+/* ---- element by element -------------------------------------------------------------------------------- */
+
+/* As in Keras, an input of fewer axes gets axes of size 1 after the batch's. The result is a new reference. */
+static cnn_status widen(cnn_tensor **out, cnn_tensor *x, int rank) {
+    if (x->rank == rank || x->rank == 0) {
+        *out = cnn_tensor_retain(x);
+        return CNN_OK;
+    }
+    cnn_reshape_op attributes = {
+        .class = &cnn_op_reshape.class, .keep_batch = true, .target_shape = {.rank = rank - 1}};
+    for (int i = 1; i < rank; i++) {
+        int from = i - (rank - x->rank);
+        attributes.target_shape.sizes[i - 1] = from < 1 ? 1 : x->shape[from];
+    }
+    return cnn_op_apply(out, &cnn_op_reshape, &attributes, &x, 1, false);
+}
+
+/* out = ((x1 op x2) op x3) …; with one input, that one. */
+static cnn_status fold(cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs, const cnn_op *op) {
+    int rank = 0;
+    for (int i = 0; i < n_inputs; i++)
+        if (inputs[i]->rank > rank) rank = inputs[i]->rank;
+    cnn_tensor *result;
+    CNN_TRY(widen(&result, inputs[0], rank));
+    for (int i = 1; i < n_inputs; i++) {
+        cnn_tensor *pair[2] = {result, NULL}, *next = NULL;
+        cnn_status status = widen(&pair[1], inputs[i], rank);
+        if (status == CNN_OK) status = cnn_op_apply(&next, op, NULL, pair, 2, false);
+        cnn_tensor_release(pair[1]);
+        cnn_tensor_release(result);
+        CNN_TRY(status);
+        result = next;
+    }
+    *out = result;
+    return CNN_OK;
+}
+
+static cnn_status call_add(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                           bool training) {
+    (void)layer, (void)training;
+    return fold(out, inputs, n, &cnn_op_add);
+}
+
+static cnn_status call_subtract(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                                bool training) {
+    (void)layer, (void)training;
+    return fold(out, inputs, n, &cnn_op_subtract);
+}
+
+static cnn_status call_multiply(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                                bool training) {
+    (void)layer, (void)training;
+    return fold(out, inputs, n, &cnn_op_multiply);
+}
+
+static cnn_status call_maximum(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                               bool training) {
+    (void)layer, (void)training;
+    return fold(out, inputs, n, &cnn_op_maximum);
+}
+
+static cnn_status call_minimum(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                               bool training) {
+    (void)layer, (void)training;
+    return fold(out, inputs, n, &cnn_op_minimum);
+}
+
+/* In one op where shapes are equal, else the sum divided. */
+static cnn_status call_average(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                               bool training) {
+    (void)layer, (void)training;
+    bool same = true;
+    for (int i = 1; i < n; i++) same = same && cnn_same_shape(inputs[i], inputs[0]);
+    if (same) return cnn_op_apply(out, &cnn_op_average, NULL, inputs, n, false);
+    cnn_tensor *sum;
+    CNN_TRY(fold(&sum, inputs, n, &cnn_op_add));
+    cnn_rescaling attributes = {&cnn_op_rescaling.class, 1.0 / n, 0};
+    cnn_status status = cnn_op_apply(out, &cnn_op_rescaling, &attributes, &sum, 1, false);
+    cnn_tensor_release(sum);
+    return status;
+}
+
+extern const cnn_layer_class cnn_layer_add, cnn_layer_subtract, cnn_layer_multiply, cnn_layer_average,
+    cnn_layer_maximum, cnn_layer_minimum, cnn_layer_concatenate;
+
+const cnn_layer_class cnn_layer_add = {
+    .class = CNN_CLASS("layer", "Add", NULL, merge, params, "The sum of several inputs, with broadcasting."),
+    .min_inputs = 1,
+    .max_inputs = CNN_MAX_INPUTS,
+    .call = call_add};
+
+const cnn_layer_class cnn_layer_subtract = {
+    .class = CNN_CLASS("layer", "Subtract", NULL, merge, params, "The first of two inputs minus the second."),
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .call = call_subtract};
+
+const cnn_layer_class cnn_layer_multiply = {
+    .class = CNN_CLASS("layer", "Multiply", NULL, merge, params,
+                       "The product of several inputs, with broadcasting."),
+    .min_inputs = 1,
+    .max_inputs = CNN_MAX_INPUTS,
+    .call = call_multiply};
+
+const cnn_layer_class cnn_layer_average = {
+    .class =
+        CNN_CLASS("layer", "Average", NULL, merge, params, "The mean of several inputs, element by element."),
+    .min_inputs = 1,
+    .max_inputs = CNN_MAX_INPUTS,
+    .call = call_average};
+
+const cnn_layer_class cnn_layer_maximum = {
+    .class = CNN_CLASS("layer", "Maximum", NULL, merge, params,
+                       "The largest of several inputs, element by element; of equals the first counts."),
+    .min_inputs = 1,
+    .max_inputs = CNN_MAX_INPUTS,
+    .call = call_maximum};
+
+const cnn_layer_class cnn_layer_minimum = {
+    .class = CNN_CLASS("layer", "Minimum", NULL, merge, params,
+                       "The smallest of several inputs, element by element; of equals the first counts."),
+    .min_inputs = 1,
+    .max_inputs = CNN_MAX_INPUTS,
+    .call = call_minimum};
+
+/* ---- Concatenate --------------------------------------------------------------------------------------- */
+
+static const cnn_param concatenate_params[] = {
+    CNN_PARAM(INT, merge, axis, "-1", .help = "along which inputs follow one another, the batch's being 0"),
+    CNN_LAYER_PARAMS,
+    {0}};
+
+static cnn_status call_concatenate(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                                   bool training) {
+    cnn_concatenate attributes = {.class = &cnn_op_concatenate.class, .axis = ((merge *)layer)->axis};
+    return cnn_op_apply(out, &cnn_op_concatenate, &attributes, inputs, n, training);
+}
+
+const cnn_layer_class cnn_layer_concatenate = {
+    .class = CNN_CLASS("layer", "Concatenate", NULL, merge, concatenate_params,
+                       "Several inputs one after the other along an axis; their other sizes are equal."),
+    .min_inputs = 1,
+    .max_inputs = CNN_MAX_INPUTS,
+    .call = call_concatenate};

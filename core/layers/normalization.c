@@ -1,0 +1,251 @@
+/* BatchNormalization and LayerNormalization. Their ops work on last axes; for others the input is turned around and
+ * back. */
+#include "layers/layer.h"
+#include "layers/initializer.h"
+#include "base/status.h"
+#include "base/text.h"
+#include "ops/norm.h"
+#include "ops/shape.h"
+
+typedef struct normalization {
+    cnn_layer layer;
+    cJSON *axis;
+    double momentum, epsilon;
+    bool center, scale, synchronized, rms_scaling;
+    cJSON *beta_initializer, *gamma_initializer, *moving_mean_initializer, *moving_variance_initializer;
+    cJSON *beta_regularizer, *gamma_regularizer, *beta_constraint, *gamma_constraint;
+    cnn_variable *gamma, *beta, *moving_mean,
+        *moving_variance;     /* borrowed from the layer's list; may be NULL */
+    cnn_tensor *ones, *zeros; /* what stands for gamma and beta that are not there */
+    cnn_tensor *frozen;       /* int32 [1]: 1 while the layer is not trainable */
+} normalization;
+
+/* ---- axes ---------------------------------------------------------------------------------------------- */
+
+/* The axes as a bit mask. */
+static cnn_status read_axes(const normalization *self, int rank, unsigned *mask) {
+    const cJSON *spec = self->axis;
+    const char *who = self->layer.class->name;
+    *mask = 0;
+    for (const cJSON *item = cJSON_IsArray(spec) ? spec->child : spec; item; item = item->next) {
+        int axis;
+        if (!cJSON_IsNumber(item) || item->valuedouble != item->valueint)
+            return cnn_fail(CNN_ERROR_ARGUMENT, "%s: 'axis' must be a whole number or a list of them", who);
+        CNN_TRY(cnn_normalize_axis(who, item->valueint, rank, &axis));
+        if (axis == 0) return cnn_fail(CNN_ERROR_ARGUMENT, "%s: 'axis' can't be the batch's", who);
+        *mask |= 1u << axis;
+        if (!cJSON_IsArray(spec)) break;
+    }
+    return *mask ? CNN_OK : cnn_fail(CNN_ERROR_ARGUMENT, "%s: 'axis' names no axis", who);
+}
+
+static cnn_status transpose(cnn_tensor **out, cnn_tensor *x, const int *axes) {
+    cnn_transpose_op attributes = {.class = &cnn_op_transpose.class, .axes = {.rank = x->rank}};
+    for (int i = 0; i < x->rank; i++) attributes.axes.sizes[i] = axes[i];
+    return cnn_op_apply(out, &cnn_op_transpose, &attributes, &x, 1, false);
+}
+
+/* Applies the op with the axes in the mask last. */
+static cnn_status apply_to_axes(cnn_tensor **out, const cnn_op *op, const void *attributes, unsigned mask,
+                                cnn_tensor *const *operands, int n_operands, bool training) {
+    cnn_tensor *x = operands[0], *turned, *list[6], *y;
+    int axes[CNN_MAX_RANK], inverse[CNN_MAX_RANK], count = 0;
+    for (int last = 0; last < 2; last++)
+        for (int i = 0; i < x->rank; i++)
+            if ((mask >> i & 1) == (unsigned)last) axes[count++] = i;
+    bool ordered = true;
+    for (int i = 0; i < x->rank; i++) {
+        inverse[axes[i]] = i;
+        ordered = ordered && axes[i] == i;
+    }
+    if (ordered) return cnn_op_apply(out, op, attributes, operands, n_operands, training);
+    CNN_TRY(transpose(&turned, x, axes));
+    for (int i = 0; i < n_operands; i++) list[i] = i == 0 ? turned : operands[i];
+    cnn_status status = cnn_op_apply(&y, op, attributes, list, n_operands, training);
+    cnn_tensor_release(turned);
+    CNN_TRY(status);
+    status = transpose(out, y, inverse);
+    cnn_tensor_release(y);
+    return status;
+}
+
+/* ---- what both have ------------------------------------------------------------------------------------ */
+
+static cnn_status init(cnn_layer *layer) {
+    normalization *self = (normalization *)layer;
+    CNN_TRY(cnn_initializer_check(self->beta_initializer));
+    CNN_TRY(cnn_initializer_check(self->gamma_initializer));
+    CNN_TRY(cnn_layer_refuse(layer, "beta_constraint", self->beta_constraint));
+    CNN_TRY(cnn_layer_refuse(layer, "gamma_constraint", self->gamma_constraint));
+    if (self->rms_scaling)
+        return cnn_fail(CNN_ERROR_ARGUMENT, "%s: 'rms_scaling' is not supported", layer->class->name);
+    return CNN_OK;
+}
+
+static void close_normalization(cnn_layer *layer) {
+    normalization *self = (normalization *)layer;
+    cnn_tensor_release(self->ones);
+    cnn_tensor_release(self->zeros);
+    cnn_tensor_release(self->frozen);
+}
+
+/* gamma and beta, or the constants in their place. */
+static cnn_status add_scale_and_offset(normalization *self, int rank, const int64_t *shape) {
+    cnn_layer *layer = &self->layer;
+    cnn_tensor_release(self->ones);
+    cnn_tensor_release(self->zeros);
+    self->ones = self->zeros = NULL;
+    if (self->scale)
+        CNN_TRY(cnn_layer_add_variable(&self->gamma, layer, "gamma", rank, shape, self->gamma_initializer,
+                                       self->gamma_regularizer, true));
+    else
+        CNN_TRY(cnn_tensor_full(&self->ones, CNN_FLOAT32, rank, shape, 1));
+    if (self->center)
+        return cnn_layer_add_variable(&self->beta, layer, "beta", rank, shape, self->beta_initializer,
+                                      self->beta_regularizer, true);
+    return cnn_tensor_new(&self->zeros, CNN_FLOAT32, rank, shape);
+}
+
+static cnn_tensor *gamma_of(const normalization *self) {
+    return self->scale ? self->gamma->value : self->ones;
+}
+
+static cnn_tensor *beta_of(const normalization *self) {
+    return self->center ? self->beta->value : self->zeros;
+}
+
+/* ---- BatchNormalization -------------------------------------------------------------------------------- */
+
+static const cnn_param batch_params[] = {
+    CNN_PARAM(JSON, normalization, axis, "-1", .help = "the channels' axis"),
+    CNN_PARAM(FLOAT, normalization, momentum, "0.99", .low = 0, .high = 1,
+              .help = "what the moving statistics keep of themselves at each step"),
+    CNN_PARAM(FLOAT, normalization, epsilon, "0.001", .low = 0, .help = "added to the variance"),
+    CNN_PARAM(BOOL, normalization, center, "true", .help = "add a learned number, beta, to each channel"),
+    CNN_PARAM(BOOL, normalization, scale, "true", .help = "multiply each channel with a learned one, gamma"),
+    CNN_PARAM(JSON, normalization, beta_initializer, "\"zeros\"", .help = "how beta starts"),
+    CNN_PARAM(JSON, normalization, gamma_initializer, "\"ones\"", .help = "how gamma starts"),
+    CNN_PARAM(JSON, normalization, moving_mean_initializer, "\"zeros\"",
+              .help = "how the moving mean starts"),
+    CNN_PARAM(JSON, normalization, moving_variance_initializer, "\"ones\"",
+              .help = "how the moving variance starts"),
+    CNN_PARAM(JSON, normalization, beta_regularizer, "null", .help = "'l1', 'l2' or a table, for beta"),
+    CNN_PARAM(JSON, normalization, gamma_regularizer, "null", .help = "the same for gamma"),
+    CNN_UNSUPPORTED_PARAM(beta_constraint, normalization),
+    CNN_UNSUPPORTED_PARAM(gamma_constraint, normalization),
+    CNN_PARAM(BOOL, normalization, synchronized, "false", .help = "of no effect: there is one device"),
+    CNN_LAYER_PARAMS,
+    {0}};
+
+static void set_trainable(cnn_layer *layer, bool trainable) {
+    cnn_i32(((normalization *)layer)->frozen)[0] = !trainable;
+}
+
+static cnn_status init_batch(cnn_layer *layer) {
+    normalization *self = (normalization *)layer;
+    CNN_TRY(init(layer));
+    CNN_TRY(cnn_initializer_check(self->moving_mean_initializer));
+    CNN_TRY(cnn_initializer_check(self->moving_variance_initializer));
+    if (cJSON_IsArray(self->axis) && cJSON_GetArraySize(self->axis) != 1) /* Keras 2 writes a list of one */
+        return cnn_fail(CNN_ERROR_ARGUMENT, "BatchNormalization: 'axis' must be one axis");
+    CNN_TRY(cnn_tensor_new(&self->frozen, CNN_INT32, 1, (const int64_t[]){1}));
+    set_trainable(layer, layer->trainable);
+    return CNN_OK;
+}
+
+static cnn_status build_batch(cnn_layer *layer, const cnn_tensor *const *inputs, int n_inputs) {
+    normalization *self = (normalization *)layer;
+    const cnn_tensor *x = inputs[0];
+    unsigned mask;
+    int axis = 0;
+    (void)n_inputs;
+    if (x->rank < 2) return cnn_layer_expect_rank(layer, x, 2, "[N,channels]");
+    CNN_TRY(read_axes(self, x->rank, &mask));
+    while (!(mask >> axis & 1)) axis++;
+    CNN_TRY(add_scale_and_offset(self, 1, &x->shape[axis]));
+    CNN_TRY(cnn_layer_add_variable(&self->moving_mean, layer, "moving_mean", 1, &x->shape[axis],
+                                   self->moving_mean_initializer, NULL, false));
+    return cnn_layer_add_variable(&self->moving_variance, layer, "moving_variance", 1, &x->shape[axis],
+                                  self->moving_variance_initializer, NULL, false);
+}
+
+static cnn_status call_batch(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs,
+                             bool training) {
+    const normalization *self = (normalization *)layer;
+    unsigned mask;
+    (void)n_inputs;
+    CNN_TRY(read_axes(self, inputs[0]->rank, &mask));
+    cnn_batch_norm attributes = {&cnn_op_batch_normalization.class, self->momentum, self->epsilon};
+    cnn_tensor *operands[] = {
+        inputs[0],   gamma_of(self), beta_of(self), self->moving_mean->value, self->moving_variance->value,
+        self->frozen};
+    return apply_to_axes(out, &cnn_op_batch_normalization, &attributes, mask, operands, 6, training);
+}
+
+extern const cnn_layer_class cnn_layer_batch_normalization, cnn_layer_layer_normalization;
+
+const cnn_layer_class cnn_layer_batch_normalization = {
+    .class =
+        CNN_CLASS("layer", "BatchNormalization", NULL, normalization, batch_params,
+                  "Each channel shifted and scaled to mean beta and standard deviation gamma: in training by "
+                  "its statistics in the batch, else, or when not trainable, by their moving averages."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .init = init_batch,
+    .build = build_batch,
+    .call = call_batch,
+    .close = close_normalization,
+    .set_trainable = set_trainable};
+
+/* ---- LayerNormalization -------------------------------------------------------------------------------- */
+
+static const cnn_param layer_params[] = {
+    CNN_PARAM(JSON, normalization, axis, "-1", .help = "the axis, or a list of axes, normalized together"),
+    CNN_PARAM(FLOAT, normalization, epsilon, "0.001", .low = 0, .help = "added to the variance"),
+    CNN_PARAM(BOOL, normalization, center, "true", .help = "add learned numbers, beta"),
+    CNN_PARAM(BOOL, normalization, scale, "true", .help = "multiply with learned numbers, gamma"),
+    CNN_PARAM(BOOL, normalization, rms_scaling, "false", .derived = true, .help = "only false"),
+    CNN_PARAM(JSON, normalization, beta_initializer, "\"zeros\"", .help = "how beta starts"),
+    CNN_PARAM(JSON, normalization, gamma_initializer, "\"ones\"", .help = "how gamma starts"),
+    CNN_PARAM(JSON, normalization, beta_regularizer, "null", .help = "'l1', 'l2' or a table, for beta"),
+    CNN_PARAM(JSON, normalization, gamma_regularizer, "null", .help = "the same for gamma"),
+    CNN_UNSUPPORTED_PARAM(beta_constraint, normalization),
+    CNN_UNSUPPORTED_PARAM(gamma_constraint, normalization),
+    CNN_LAYER_PARAMS,
+    {0}};
+
+static cnn_status build_layer(cnn_layer *layer, const cnn_tensor *const *inputs, int n_inputs) {
+    normalization *self = (normalization *)layer;
+    const cnn_tensor *x = inputs[0];
+    int64_t shape[CNN_MAX_RANK];
+    unsigned mask;
+    int rank = 0;
+    (void)n_inputs;
+    CNN_TRY(read_axes(self, x->rank, &mask));
+    for (int i = 0; i < x->rank; i++)
+        if (mask >> i & 1) shape[rank++] = x->shape[i];
+    return add_scale_and_offset(self, rank, shape);
+}
+
+static cnn_status call_layer(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs,
+                             bool training) {
+    const normalization *self = (normalization *)layer;
+    unsigned mask;
+    (void)n_inputs;
+    CNN_TRY(read_axes(self, inputs[0]->rank, &mask));
+    cnn_layer_norm attributes = {&cnn_op_layer_normalization.class, self->epsilon, __builtin_popcount(mask)};
+    cnn_tensor *operands[] = {inputs[0], gamma_of(self), beta_of(self)};
+    return apply_to_axes(out, &cnn_op_layer_normalization, &attributes, mask, operands, 3, training);
+}
+
+const cnn_layer_class cnn_layer_layer_normalization = {
+    .class =
+        CNN_CLASS("layer", "LayerNormalization", NULL, normalization, layer_params,
+                  "Each sample shifted and scaled, along the axes given, to mean beta and standard deviation "
+                  "gamma."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .init = init,
+    .build = build_layer,
+    .call = call_layer,
+    .close = close_normalization};

@@ -1,0 +1,137 @@
+/* Pooling along one axis: that of pictures of one row. */
+#include "layers/layer.h"
+#include "base/status.h"
+#include "ops/pool.h"
+#include "ops/shape.h"
+
+typedef struct pooling1d {
+    cnn_layer layer;
+    cnn_shape pool_size, strides; /* lists of one number, as Keras writes them */
+    int padding, data_format;
+    bool keepdims;
+} pooling1d;
+
+static const cnn_param window_params[] = {
+    CNN_PARAM(SHAPE, pooling1d, pool_size, "2", .help = "length of the window"),
+    CNN_PARAM(SHAPE, pooling1d, strides, "null", .help = "step of the window; nil: pool_size"),
+    CNN_PARAM(CHOICE, pooling1d, padding, "\"valid\"", .choices = "valid same",
+              .help = "'valid': whole windows; 'same': also those that overhang the ends"),
+    CNN_PARAM(CHOICE, pooling1d, data_format, "\"channels_last\"", .choices = "channels_last",
+              .nullable = true, .help = "only 'channels_last'"),
+    CNN_LAYER_PARAMS,
+    {0}};
+
+static const cnn_param global_params[] = {
+    CNN_PARAM(CHOICE, pooling1d, data_format, "\"channels_last\"", .choices = "channels_last",
+              .nullable = true, .help = "only 'channels_last'"),
+    CNN_PARAM(BOOL, pooling1d, keepdims, "false", .help = "keep the length as an axis of size 1"),
+    CNN_LAYER_PARAMS,
+    {0}};
+
+static cnn_status init(cnn_layer *layer) {
+    pooling1d *self = (pooling1d *)layer;
+    if (self->strides.rank < 0) self->strides = self->pool_size;
+    const cnn_shape *lists[] = {&self->pool_size, &self->strides};
+    for (int i = 0; i < 2; i++)
+        if (lists[i]->rank != 1 || lists[i]->sizes[0] < 1 || lists[i]->sizes[0] > 1 << 30)
+            return cnn_fail(CNN_ERROR_ARGUMENT, "%s: '%s' must be one number of at least 1",
+                            layer->class->name, i == 0 ? "pool_size" : "strides");
+    return CNN_OK;
+}
+
+static cnn_status reshape(cnn_tensor **out, cnn_tensor *x, int rank, const int64_t *sample) {
+    cnn_reshape_op a = {.class = &cnn_op_reshape.class, .keep_batch = true, .target_shape = {.rank = rank}};
+    for (int i = 0; i < rank; i++) a.target_shape.sizes[i] = sample[i];
+    return cnn_op_apply(out, &cnn_op_reshape, &a, &x, 1, false);
+}
+
+/* The pooled pictures [N,1,L,C] → [N,1,L',C] or [N,C]. */
+static cnn_status pool_row(cnn_layer *layer, cnn_tensor **out, cnn_tensor *x, const cnn_op *op,
+                           const void *attributes) {
+    CNN_TRY(cnn_layer_expect_rank(layer, x, 3, "[N,L,C]"));
+    cnn_tensor *row;
+    CNN_TRY(reshape(&row, x, 3, (const int64_t[]){1, x->shape[1], x->shape[2]}));
+    cnn_status status = cnn_op_apply(out, op, attributes, &row, 1, false);
+    cnn_tensor_release(row);
+    return status;
+}
+
+static cnn_status pool(cnn_layer *layer, cnn_tensor **out, cnn_tensor *x, const cnn_op *op) {
+    const pooling1d *self = (pooling1d *)layer;
+    cnn_pool2d a = {.class = &op->class,
+                    .pool_size = {1, (int)self->pool_size.sizes[0]},
+                    .strides = {1, (int)self->strides.sizes[0]},
+                    .padding = self->padding};
+    cnn_tensor *row;
+    CNN_TRY(pool_row(layer, &row, x, op, &a));
+    cnn_status status = reshape(out, row, 2, (const int64_t[]){row->shape[2], row->shape[3]});
+    cnn_tensor_release(row);
+    return status;
+}
+
+static cnn_status pool_globally(cnn_layer *layer, cnn_tensor **out, cnn_tensor *x, const cnn_op *op) {
+    cnn_global_pool2d a = {.class = &op->class};
+    if (!((pooling1d *)layer)->keepdims) return pool_row(layer, out, x, op, &a);
+    cnn_tensor *row;
+    CNN_TRY(pool_row(layer, &row, x, op, &a));
+    cnn_status status = reshape(out, row, 2, (const int64_t[]){1, row->shape[1]});
+    cnn_tensor_release(row);
+    return status;
+}
+
+static cnn_status call_max(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                           bool training) {
+    (void)n, (void)training;
+    return pool(layer, out, inputs[0], &cnn_op_max_pool2d);
+}
+
+static cnn_status call_average(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                               bool training) {
+    (void)n, (void)training;
+    return pool(layer, out, inputs[0], &cnn_op_avg_pool2d);
+}
+
+static cnn_status call_global_max(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                                  bool training) {
+    (void)n, (void)training;
+    return pool_globally(layer, out, inputs[0], &cnn_op_global_max_pool2d);
+}
+
+static cnn_status call_global_average(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                                      bool training) {
+    (void)n, (void)training;
+    return pool_globally(layer, out, inputs[0], &cnn_op_global_avg_pool2d);
+}
+
+extern const cnn_layer_class cnn_layer_max_pooling1d, cnn_layer_average_pooling1d,
+    cnn_layer_global_max_pooling1d, cnn_layer_global_average_pooling1d;
+
+const cnn_layer_class cnn_layer_max_pooling1d = {
+    .class = CNN_CLASS("layer", "MaxPooling1D", "MaxPool1D", pooling1d, window_params,
+                       "The largest of each window: x [N,L,C] to [N,L',C]."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .init = init,
+    .call = call_max};
+
+const cnn_layer_class cnn_layer_average_pooling1d = {
+    .class = CNN_CLASS("layer", "AveragePooling1D", "AvgPool1D", pooling1d, window_params,
+                       "The mean of each window, padding not counted: x [N,L,C] to [N,L',C]."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .init = init,
+    .call = call_average};
+
+const cnn_layer_class cnn_layer_global_max_pooling1d = {
+    .class = CNN_CLASS("layer", "GlobalMaxPooling1D", "GlobalMaxPool1D", pooling1d, global_params,
+                       "The largest of each channel: x [N,L,C] to [N,C]."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .call = call_global_max};
+
+const cnn_layer_class cnn_layer_global_average_pooling1d = {
+    .class = CNN_CLASS("layer", "GlobalAveragePooling1D", "GlobalAvgPool1D", pooling1d, global_params,
+                       "The mean of each channel: x [N,L,C] to [N,C]."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .call = call_global_average};

@@ -1,0 +1,138 @@
+/* Layers that move pictures' cells: Permute, Cropping2D, UpSampling2D. */
+#include "layers/layer.h"
+#include "base/status.h"
+#include "base/text.h"
+#include "ops/index.h"
+#include "ops/shape.h"
+#include "ops/upsample.h"
+
+typedef struct rearranging {
+    cnn_layer layer;
+    cnn_shape dims;
+    cJSON *cropping;
+    int sides[2][2]; /* {top, bottom}, {left, right} */
+    int size[2];
+    int interpolation, data_format;
+} rearranging;
+
+#define FORMAT_PARAM                                                                                         \
+    CNN_PARAM(CHOICE, rearranging, data_format, "\"channels_last\"", .choices = "channels_last",             \
+              .nullable = true, .help = "only 'channels_last'")
+
+/* ---- Permute ------------------------------------------------------------------------------------------- */
+
+static const cnn_param permute_params[] = {
+    CNN_PARAM(SHAPE, rearranging, dims, NULL,
+              .help = "for each axis of a sample of the output, which of the input it is, from 1"),
+    CNN_LAYER_PARAMS,
+    {0}};
+
+static cnn_status init_permute(cnn_layer *layer) {
+    const cnn_shape *dims = &((rearranging *)layer)->dims;
+    char text[CNN_SHAPE_TEXT];
+    unsigned seen = 0;
+    for (int i = 0; i < dims->rank; i++)
+        if (dims->sizes[i] >= 1 && dims->sizes[i] <= dims->rank) seen |= 1u << dims->sizes[i];
+    if (dims->rank >= 1 && dims->rank < CNN_MAX_RANK && seen == (2u << dims->rank) - 2) return CNN_OK;
+    return cnn_fail(CNN_ERROR_ARGUMENT, "Permute: 'dims' must be 1 to %d in some order, got %s",
+                    dims->rank < 1 ? 1 : dims->rank,
+                    cnn_shape_text(text, sizeof text, dims->rank, dims->sizes));
+}
+
+static cnn_status call_permute(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                               bool training) {
+    const cnn_shape *dims = &((rearranging *)layer)->dims;
+    (void)n;
+    CNN_TRY(cnn_layer_expect_rank(layer, inputs[0], dims->rank + 1, "(the batch's and those of dims)"));
+    cnn_transpose_op a = {.class = &cnn_op_transpose.class, .axes = {.rank = dims->rank + 1}};
+    for (int i = 0; i < dims->rank; i++) a.axes.sizes[i + 1] = dims->sizes[i];
+    return cnn_op_apply(out, &cnn_op_transpose, &a, inputs, 1, training);
+}
+
+extern const cnn_layer_class cnn_layer_permute, cnn_layer_cropping2d, cnn_layer_up_sampling2d;
+
+const cnn_layer_class cnn_layer_permute = {.class = CNN_CLASS("layer", "Permute", NULL, rearranging,
+                                                              permute_params,
+                                                              "The axes of a sample in another order."),
+                                           .min_inputs = 1,
+                                           .max_inputs = 1,
+                                           .init = init_permute,
+                                           .call = call_permute};
+
+/* ---- Cropping2D ---------------------------------------------------------------------------------------- */
+
+static const cnn_param cropping_params[] = {
+    CNN_PARAM(JSON, rearranging, cropping, "0",
+              .help = "cells off all sides; or {rows, columns}; or {{top, bottom}, {left, right}}"),
+    FORMAT_PARAM,
+    CNN_LAYER_PARAMS,
+    {0}};
+
+/* spec: a number for both, or a list of two. */
+static const cJSON *part(const cJSON *spec, int i) {
+    return cJSON_IsArray(spec) ? cJSON_GetArraySize(spec) == 2 ? cJSON_GetArrayItem(spec, i) : NULL : spec;
+}
+
+static cnn_status init_cropping(cnn_layer *layer) {
+    rearranging *self = (rearranging *)layer;
+    for (int i = 0; i < 4; i++) {
+        const cJSON *number = part(part(self->cropping, i / 2), i % 2);
+        if (!cJSON_IsNumber(number) || number->valueint < 0 || number->valueint != number->valuedouble)
+            return cnn_fail(CNN_ERROR_ARGUMENT, "Cropping2D: 'cropping' must be a count, {rows, columns} or "
+                                                "{{top, bottom}, {left, right}}");
+        self->sides[i / 2][i % 2] = number->valueint;
+    }
+    return CNN_OK;
+}
+
+static cnn_status call_cropping(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                                bool training) {
+    const rearranging *self = (rearranging *)layer;
+    const cnn_tensor *x = inputs[0];
+    char shape[CNN_SHAPE_TEXT];
+    (void)n;
+    CNN_TRY(cnn_layer_expect_rank(layer, x, 4, "[N,H,W,C]"));
+    cnn_slice_op a = {.class = &cnn_op_slice.class,
+                      .from = {4, {0, self->sides[0][0], self->sides[1][0], 0}},
+                      .to = {4, {-1, x->shape[1] - self->sides[0][1], x->shape[2] - self->sides[1][1], -1}},
+                      .step = {.rank = -1}};
+    for (int i = 1; i < 3; i++)
+        if (a.to.sizes[i] <= a.from.sizes[i])
+            return cnn_fail(CNN_ERROR_SHAPE, "Cropping2D: nothing is left of an input of shape %s",
+                            cnn_shape_text(shape, sizeof shape, x->rank, x->shape));
+    return cnn_op_apply(out, &cnn_op_slice, &a, inputs, 1, training);
+}
+
+const cnn_layer_class cnn_layer_cropping2d = {
+    .class = CNN_CLASS("layer", "Cropping2D", NULL, rearranging, cropping_params,
+                       "Rows and columns off pictures: x [N,H,W,C] to [N,H-top-bottom,W-left-right,C]."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .init = init_cropping,
+    .call = call_cropping};
+
+/* ---- UpSampling2D -------------------------------------------------------------------------------------- */
+
+static const cnn_param upsampling_params[] = {
+    CNN_PARAM(PAIR, rearranging, size, "2", .low = 1, .help = "how many times rows and columns"),
+    FORMAT_PARAM,
+    CNN_PARAM(CHOICE, rearranging, interpolation, "\"nearest\"", .choices = "nearest bilinear",
+              .help = "'nearest': each cell repeated; 'bilinear': straight lines between cells' centres"),
+    CNN_LAYER_PARAMS,
+    {0}};
+
+static cnn_status call_upsampling(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                                  bool training) {
+    const rearranging *self = (rearranging *)layer;
+    (void)n;
+    CNN_TRY(cnn_layer_expect_rank(layer, inputs[0], 4, "[N,H,W,C]"));
+    cnn_upsample2d a = {&cnn_op_upsample2d.class, {self->size[0], self->size[1]}, self->interpolation};
+    return cnn_op_apply(out, &cnn_op_upsample2d, &a, inputs, 1, training);
+}
+
+const cnn_layer_class cnn_layer_up_sampling2d = {
+    .class = CNN_CLASS("layer", "UpSampling2D", NULL, rearranging, upsampling_params,
+                       "Pictures made larger: x [N,H,W,C] to [N,H·rows,W·columns,C]."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .call = call_upsampling};
