@@ -144,8 +144,8 @@ clean:
 
 # Debian's packages: to build and run, to test, to race. Missing ones are installed where root or sudo may.
 PACKAGES := gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libopenblas-dev libstb-dev libhdf5-dev libzip-dev \
-            libcjson-dev zlib1g-dev libedit-dev curl ca-certificates dataset-fashion-mnist
-TEST_PACKAGES  := libcmocka-dev lua-unit lua-check clang-format mandoc python3
+            libcjson-dev zlib1g-dev libedit-dev curl ca-certificates gnuplot-nox dataset-fashion-mnist
+TEST_PACKAGES  := libcmocka-dev lua-unit lua-check clang-format mandoc python3 graphviz
 BENCH_PACKAGES := python3-torch
 
 installed = $(shell dpkg-query -W -f '$${db:Status-Abbrev} $${binary:Package}\n' $(1) 2>/dev/null | sed -n 's/^.i  *\([^: ]*\).*/\1/p')
@@ -213,6 +213,7 @@ bench: setup-bench
 oracle: setup-bench
 	$(call install_packages,python3-scipy)
 	/usr/bin/python3 tests/oracle/make_oracle.py
+	/usr/bin/python3 tests/oracle/make_images.py
 
 # ---- installing -------------------------------------------------------------------------------------------
 

@@ -94,8 +94,8 @@ static bool push_with_number(lua_State *L, cnn_binary_op op, int tensor, double 
 
 /* [N,…,C] + [C] is the op that layers use, which knows samples. */
 static bool adds_bias(cnn_binary_op op, const cnn_tensor *x, const cnn_tensor *y) {
-    return op == CNN_ADD && x->rank > 1 && y->rank == 1 && x->dtype == CNN_FLOAT32 && y->dtype == CNN_FLOAT32 &&
-           x->shape[x->rank - 1] == y->shape[0];
+    return op == CNN_ADD && x->rank > 1 && y->rank == 1 && x->dtype == CNN_FLOAT32 &&
+           y->dtype == CNN_FLOAT32 && x->shape[x->rank - 1] == y->shape[0];
 }
 
 static int traced_binary(lua_State *L, cnn_binary_op op, int a, int b) {
@@ -156,16 +156,22 @@ static bool traced_reduce(lua_State *L, cnn_reduce_op op, int a, unsigned axes, 
 
 /* ---- the three ways to compute ------------------------------------------------------------------------- */
 
-static const char *const binary_names[] = {
-    [CNN_ADD] = "add", [CNN_SUB] = "subtract", [CNN_MUL] = "multiply", [CNN_DIV] = "divide",
-    [CNN_POW] = "pow", [CNN_MOD] = "mod", [CNN_FLOORDIV] = "floor_divide", [CNN_MAXIMUM] = "maximum",
-    [CNN_MINIMUM] = "minimum"};
-static const char *const unary_names[] = {[CNN_NEG] = "negative", [CNN_ABS] = "abs",     [CNN_SIGN] = "sign",
-                                          [CNN_FLOOR] = "floor",  [CNN_CEIL] = "ceil",   [CNN_ROUND] = "round",
-                                          [CNN_ISNAN] = "isnan",  [CNN_SQUARE] = "square"};
+static const char *const binary_names[] = {[CNN_ADD] = "add",
+                                           [CNN_SUB] = "subtract",
+                                           [CNN_MUL] = "multiply",
+                                           [CNN_DIV] = "divide",
+                                           [CNN_POW] = "pow",
+                                           [CNN_MOD] = "mod",
+                                           [CNN_FLOORDIV] = "floor_divide",
+                                           [CNN_MAXIMUM] = "maximum",
+                                           [CNN_MINIMUM] = "minimum"};
+static const char *const unary_names[] = {
+    [CNN_NEG] = "negative", [CNN_ABS] = "abs",     [CNN_SIGN] = "sign",   [CNN_FLOOR] = "floor",
+    [CNN_CEIL] = "ceil",    [CNN_ROUND] = "round", [CNN_ISNAN] = "isnan", [CNN_SQUARE] = "square"};
 static const char *const reduce_op_names[] = {
-    [CNN_SUM] = "sum", [CNN_MEAN] = "mean", [CNN_MAX] = "max",       [CNN_MIN] = "min",      [CNN_PROD] = "prod",
-    [CNN_STD] = "std", [CNN_VAR] = "var",   [CNN_ARGMAX] = "argmax", [CNN_ARGMIN] = "argmin"};
+    [CNN_SUM] = "sum", [CNN_MEAN] = "mean",     [CNN_MAX] = "max",
+    [CNN_MIN] = "min", [CNN_PROD] = "prod",     [CNN_STD] = "std",
+    [CNN_VAR] = "var", [CNN_ARGMAX] = "argmax", [CNN_ARGMIN] = "argmin"};
 
 static int direct_binary(lua_State *L, cnn_binary_op op, int a, int b) {
     cnn_tensor *out = NULL;
@@ -206,7 +212,8 @@ int lcnn_apply_unary(lua_State *L, cnn_unary_op op, int a) {
     }
     lcnn_to_tensor(L, a);
     lcnn_push_result(L, cnn_unary(&out, op, lcnn_check_tensor(L, a)), &out);
-    if (traced && op != CNN_ISNAN) lcnn_no_gradient(L, unary_names[op] ? unary_names[op] : "a function of integers", a);
+    if (traced && op != CNN_ISNAN)
+        lcnn_no_gradient(L, unary_names[op] ? unary_names[op] : "a function of integers", a);
     return 1;
 }
 
@@ -598,7 +605,8 @@ static int traced_matmul(lua_State *L) {
     int64_t shape[CNN_MAX_RANK];
     int rank = 0;
     if (x->rank == 0 || y->rank == 0) lcnn_fail(L, "matmul: a scalar cannot take part; multiply with *");
-    if (y->rank > 2) lcnn_fail(L, "matmul: under a gradient tape, and in models, the second operand has at most 2 axes");
+    if (y->rank > 2)
+        lcnn_fail(L, "matmul: under a gradient tape, and in models, the second operand has at most 2 axes");
     for (int i = 0; i < x->rank - 1; i++) shape[rank++] = x->shape[i];
     if (y->rank == 2) shape[rank++] = y->shape[1];
     int y_rank = y->rank;
@@ -678,7 +686,8 @@ static int push_parts(lua_State *L, const char *who) {
         lua_rawgeti(L, 1, i);
         int type = lua_type(L, -1), place = lua_gettop(L);
         if (!lcnn_test_tensor(L, -1) && type != LUA_TTABLE && type != LUA_TNUMBER)
-            lcnn_fail(L, "%s: element %d of 'tensors' must be a tensor, got a %s", who, i, luaL_typename(L, -1));
+            lcnn_fail(L, "%s: element %d of 'tensors' must be a tensor, got a %s", who, i,
+                      luaL_typename(L, -1));
         lcnn_to_tensor(L, place);
     }
     return (int)count;
@@ -708,7 +717,8 @@ static int join(lua_State *L, const char *who, bool stacked) {
     const cnn_tensor **parts = lua_newuserdatauv(L, (size_t)count * sizeof *parts, 0);
     for (int i = 0; i < count; i++) parts[i] = lcnn_check_tensor(L, 3 + i);
     cnn_tensor *out = NULL;
-    cnn_status status = stacked ? cnn_stack(&out, parts, count, from_0) : cnn_concat(&out, parts, count, from_0);
+    cnn_status status =
+        stacked ? cnn_stack(&out, parts, count, from_0) : cnn_concat(&out, parts, count, from_0);
     return lcnn_push_result(L, status, &out);
 }
 

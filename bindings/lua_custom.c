@@ -30,12 +30,18 @@ typedef struct custom {
 enum { FIELDS = 1, ORDER };
 
 static const cnn_param params[] = {
-    CNN_PARAM(JSON, custom, config, "null", .help = "the arguments of the class's own"), CNN_LAYER_PARAMS, {0}};
+    CNN_PARAM(JSON, custom, config, "null", .help = "the arguments of the class's own"),
+    CNN_LAYER_PARAMS,
+    {0}};
 
 static cnn_status custom_init(cnn_layer *layer);
 
+bool lcnn_is_custom(const cnn_layer *layer) {
+    return ((const cnn_layer_class *)layer->class)->init == custom_init;
+}
+
 static custom *as_custom(cnn_layer *layer) {
-    return ((const cnn_layer_class *)layer->class)->init == custom_init ? (custom *)layer : NULL;
+    return lcnn_is_custom(layer) ? (custom *)layer : NULL;
 }
 
 static const custom_class *class_of(const custom *c) {
@@ -216,15 +222,18 @@ static int call_in_lua(lua_State *L) {
     lua_pushboolean(L, call->training);
     lua_call(L, 3, 1);
     const cnn_tensor *result = lcnn_test_tensor(L, -1);
-    if (!result) return lcnn_fail(L, "%s: call must return a tensor, got %s", name, luaL_tolstring(L, -1, NULL));
-    if (symbolic && result->data) return lcnn_fail(L, "%s: what call returns does not depend on its input", name);
+    if (!result)
+        return lcnn_fail(L, "%s: call must return a tensor, got %s", name, luaL_tolstring(L, -1, NULL));
+    if (symbolic && result->data)
+        return lcnn_fail(L, "%s: what call returns does not depend on its input", name);
     call->result = cnn_tensor_retain(lcnn_check_tensor(L, -1));
     return 0;
 }
 
 static cnn_status custom_call(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs,
                               bool training) {
-    method_call call = {.self = (custom *)layer, .inputs = inputs, .n_inputs = n_inputs, .training = training};
+    method_call call = {
+        .self = (custom *)layer, .inputs = inputs, .n_inputs = n_inputs, .training = training};
     CNN_TRY(run(call.self->L, call_in_lua, &call));
     cnn_status status = run(call.self->L, adopt_all, &call);
     if (status != CNN_OK) {
@@ -257,7 +266,8 @@ static int add_weight(lua_State *L) {
     static const char *const names[] = {"name", "shape", "initializer", "regularizer", "trainable", NULL};
     custom *c = check_custom(L, "add_weight");
     lcnn_args(L, 2, "add_weight", names);
-    if (c->layer.built) lcnn_fail(L, "add_weight: '%s' is built already; weights are made in build", c->layer.name);
+    if (c->layer.built)
+        lcnn_fail(L, "add_weight: '%s' is built already; weights are made in build", c->layer.name);
     if (lua_type(L, NAME) != LUA_TSTRING)
         lcnn_fail(L, "add_weight: 'name' must be a string, got %s", luaL_tolstring(L, NAME, NULL));
     int64_t shape[CNN_MAX_RANK];
@@ -270,8 +280,8 @@ static int add_weight(lua_State *L) {
     const cJSON *initializer = lcnn_to_json(L, INITIALIZER, "add_weight");
     const cJSON *regularizer = lua_isnil(L, REGULARIZER) ? NULL : lcnn_to_json(L, REGULARIZER, "add_weight");
     cnn_variable *variable = NULL;
-    lcnn_check(L, cnn_layer_add_variable(&variable, &c->layer, lua_tostring(L, NAME), rank, shape, initializer,
-                                         regularizer, trainable));
+    lcnn_check(L, cnn_layer_add_variable(&variable, &c->layer, lua_tostring(L, NAME), rank, shape,
+                                         initializer, regularizer, trainable));
     lcnn_push_tensor(L, cnn_tensor_retain(variable->value));
     return 1;
 }
@@ -349,7 +359,8 @@ static void split_config(lua_State *L, cJSON *json) {
     if (!own) lcnn_fail(L, "out of memory");
     for (cJSON *item = json->child, *next; item; item = next) {
         next = item->next;
-        if (!is_common(item->string)) cJSON_AddItemToObject(own, item->string, cJSON_DetachItemViaPointer(json, item));
+        if (!is_common(item->string))
+            cJSON_AddItemToObject(own, item->string, cJSON_DetachItemViaPointer(json, item));
     }
     if (!cJSON_AddItemToObject(json, "config", own)) {
         cJSON_Delete(own);
@@ -380,7 +391,8 @@ static const char **argument_names(lua_State *L, const custom_class *class) {
 static void check_names(lua_State *L, const char *who, const char *const *names, const cJSON *json) {
     for (const cJSON *item = json->child; item; item = item->next) {
         bool known = is_common(item->string);
-        for (const char *const *name = names; *name && !known; name++) known = strcmp(*name, item->string) == 0;
+        for (const char *const *name = names; *name && !known; name++)
+            known = strcmp(*name, item->string) == 0;
         if (known) continue;
         lua_newtable(L);
         for (const char *const *name = names; *name; name++) {
@@ -413,6 +425,7 @@ static int new_custom(lua_State *L) {
  and training false: what differs in training is left to layers within, like Dropout.
  `build(self, shape)`, before the first call, makes the weights: `self:add_weight{…}`; the batch's size is -1.
  `init(self)` when the layer is made: its arguments are fields of self already; sets defaults, makes layers within.
+ Fields that are not set are nil.
  `get_config(self)` the arguments that make an equal layer; by default those given.
  `arguments`, a list: names of arguments, for those given by position; others are then errors.
 @treturn function the constructor
@@ -446,21 +459,20 @@ static int custom_layer(lua_State *L) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
     lua_State *main_thread = lua_tothread(L, -1);
     lua_pop(L, 1);
-    *class = (custom_class){
-        .base = {.class = {.kind = "layer",
-                           .name = lua_tostring(L, 1),
-                           .size = sizeof(custom),
-                           .params = params,
-                           .help = "A layer written in Lua."},
-                 .min_inputs = 1,
-                 .max_inputs = CNN_MAX_INPUTS,
-                 .init = custom_init,
-                 .build = custom_build,
-                 .call = custom_call,
-                 .close = custom_close,
-                 .set_trainable = custom_set_trainable},
-        .L = main_thread,
-        .methods = methods};
+    *class = (custom_class){.base = {.class = {.kind = "layer",
+                                               .name = lua_tostring(L, 1),
+                                               .size = sizeof(custom),
+                                               .params = params,
+                                               .help = "A layer written in Lua."},
+                                     .min_inputs = 1,
+                                     .max_inputs = CNN_MAX_INPUTS,
+                                     .init = custom_init,
+                                     .build = custom_build,
+                                     .call = custom_call,
+                                     .close = custom_close,
+                                     .set_trainable = custom_set_trainable},
+                            .L = main_thread,
+                            .methods = methods};
     lua_pushvalue(L, -1);
     luaL_ref(L, LUA_REGISTRYINDEX); /* layers point to their class */
     lua_pushcclosure(L, new_custom, 1);

@@ -132,7 +132,8 @@ static cnn_tensor *check_indexed(lua_State *L, const char *who) {
 static int index_row(lua_State *L) {
     cnn_tensor *t = check_indexed(L, "index"), *view = NULL, *out = NULL;
     if (!t->data && t->shape[0] < 0)
-        lcnn_fail(L, "index: the samples of a symbolic tensor cannot be chosen; t[{nil, i}] is position i of each");
+        lcnn_fail(
+            L, "index: the samples of a symbolic tensor cannot be chosen; t[{nil, i}] is position i of each");
     int64_t row = check_position(L, 2, t->shape[0], 0);
     if (lcnn_traced(L, 1)) {
         block b = whole_block(t);
@@ -282,7 +283,8 @@ static cnn_status assign(cnn_tensor *t, const block *b, cnn_tensor *source) {
 static void check_untaped(lua_State *L, cnn_tensor *t) {
     cnn_tensor *source = lcnn_test_tensor(L, 3);
     if (cnn_tape_made(t))
-        lcnn_fail(L, "index: a gradient tape follows this tensor; assign to a copy of it, or before it is watched");
+        lcnn_fail(
+            L, "index: a gradient tape follows this tensor; assign to a copy of it, or before it is watched");
     if (source && cnn_tape_follows(&source, 1))
         lcnn_fail(L, "index: a gradient tape follows the value, and cannot follow it into another tensor; "
                      "cnn.stack and cnn.concat put tensors together");

@@ -3,6 +3,7 @@
 #include "lua_cnn.h"
 #include "lua_custom.h"
 #include "lua_layer.h"
+#include "model/config.h"
 #include "base/text.h"
 #include "layers/initializer.h"
 #include "ops/tape.h"
@@ -108,8 +109,7 @@ cnn_layer **lcnn_new_layer(lua_State *L, const char *kind) {
 }
 
 void lcnn_push_layer(lua_State *L, cnn_layer *layer) {
-    bool model = layer->class == &cnn_sequential_class.class || layer->class == &cnn_functional_class.class;
-    *lcnn_new_layer(L, model ? LCNN_MODEL : LCNN_LAYER) = cnn_layer_retain(layer);
+    *lcnn_new_layer(L, cnn_layer_is_model(layer) ? LCNN_MODEL : LCNN_LAYER) = cnn_layer_retain(layer);
 }
 
 cnn_layer *lcnn_test_layer(lua_State *L, int index) {
@@ -227,7 +227,12 @@ int lcnn_layer_call(lua_State *L) {
 @treturn table */
 static int get_config(lua_State *L) {
     if (lcnn_custom_config(L, lcnn_check_layer(L, 1))) return 1;
-    cJSON *json = cnn_layer_config_json(lcnn_check_layer(L, 1));
+    const cnn_layer *layer = lcnn_check_layer(L, 1);
+    cJSON *json = NULL;
+    if (cnn_layer_is_model(layer))
+        lcnn_check(L, cnn_model_config_json(&json, (const cnn_model *)layer));
+    else
+        json = cnn_layer_config_json(layer);
     if (!json) lcnn_fail(L, "out of memory");
     lcnn_own_json(L, json);
     lcnn_push_json(L, json);
@@ -408,14 +413,15 @@ int lcnn_unknown_field(lua_State *L, const cnn_layer *layer, const char *name, c
 static int layer_index(lua_State *L) {
     cnn_layer *layer = lcnn_check_layer(L, 1);
     const char *name = luaL_checkstring(L, 2);
-    if (lcnn_custom_index(L, layer)) return 1;
     lua_pushvalue(L, 2);
     if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
+    if (lcnn_custom_index(L, layer)) return 1;
     if (lcnn_layer_field(L, layer, name)) return 1;
     cJSON *json = cnn_layer_config_json(layer);
     if (!json) lcnn_fail(L, "out of memory");
     lcnn_own_json(L, json);
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
+    if (!item && lcnn_is_custom(layer)) return 0; /* a field that is not set */
     if (!item) return lcnn_unknown_field(L, layer, name, NULL);
     lcnn_push_json(L, item);
     return 1;

@@ -30,4 +30,7 @@ void lcnn_convert(lua_State *L, int index, const char *who, const char *name);
 /* The tensors of a list, or the one at index, borrowed and anchored on the stack; returns how many. */
 int lcnn_tensor_list(lua_State *L, int index, cnn_tensor **list, int most, const char *who);
 
+/* Methods of models that tell of their wiring. */
+extern const luaL_Reg lcnn_graph_methods[];
+
 #endif

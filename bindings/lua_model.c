@@ -90,11 +90,12 @@ static int pop(lua_State *L) {
 /*** Prints the table of layers, output shapes and parameter counts.
 @function model:summary
 @int[opt] line_length
-@tparam[opt] function print_fn called with each line instead of printing it */
+@tparam[opt] function print_fn called with each line instead of printing it
+@bool[opt=false] show_trainable a further column: Y or N */
 static int summary(lua_State *L) {
     enum { SHORTEST = 20, LONGEST = 1000 };
     const cnn_model *model = check_model(L, 1);
-    lcnn_args(L, 2, "summary", (const char *const[]){"line_length", "print_fn", NULL});
+    lcnn_args(L, 2, "summary", (const char *const[]){"line_length", "print_fn", "show_trainable", NULL});
     int whole = 1;
     lua_Integer width = lua_isnil(L, 2) ? 0 : lua_tointegerx(L, 2, &whole);
     if (!whole || (width != 0 && (width < SHORTEST || width > LONGEST)))
@@ -103,7 +104,7 @@ static int summary(lua_State *L) {
     if (!lua_isnil(L, 3) && lua_type(L, 3) != LUA_TFUNCTION)
         lcnn_fail(L, "summary: 'print_fn' must be a function, got %s", luaL_tolstring(L, 3, NULL));
     char *text;
-    lcnn_check(L, cnn_model_summary(&text, model, (int)width));
+    lcnn_check(L, cnn_model_summary(&text, model, (int)width, lua_toboolean(L, 4)));
     lcnn_push_text(L, text);
     if (lua_isnil(L, 3)) {
         lua_getglobal(L, "io");
@@ -627,6 +628,9 @@ int lcnn_open_model(lua_State *L) {
     lua_newtable(L);
     lcnn_add_layer_methods(L);
     luaL_setfuncs(L, methods, 0);
+    luaL_setfuncs(L, lcnn_graph_methods, 0);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, 1, "model_methods"); /* for the methods that are written in Lua */
     lua_pushcclosure(L, model_index, 1);
     lua_setfield(L, -2, "__index");
 

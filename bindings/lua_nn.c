@@ -102,8 +102,21 @@ static bool is_options(lua_State *L, int index) {
     return true;
 }
 
+/* f{t, name = c}: the first argument is a tensor, and no list. */
+static bool begins_with_tensor(lua_State *L, int index) {
+    if (lua_type(L, index) != LUA_TTABLE) return false;
+    lua_rawgeti(L, index, 1);
+    bool tensor = luaL_testudata(L, -1, LCNN_TENSOR) != NULL;
+    lua_pop(L, 1);
+    return tensor;
+}
+
 void lcnn_args_mixed(lua_State *L, int first, const char *who, const char *const *names) {
+    enum { MOST = 16 };
     int top = lua_gettop(L);
+    const char *plain[MOST + 1] = {NULL};
+    for (int i = 0; names[i] && i < MOST; i++) plain[i] = names[i] + (names[i][0] == '*');
+    if (top == first && begins_with_tensor(L, first)) names = plain;
     if (top > first && is_options(L, top)) { /* f(a, b, {name = c}) is f{a, b, name = c} */
         lua_newtable(L);
         for (lua_pushnil(L); lua_next(L, top);) {
@@ -117,6 +130,7 @@ void lcnn_args_mixed(lua_State *L, int first, const char *who, const char *const
         }
         lua_replace(L, first);
         lua_settop(L, first);
+        names = plain;
     }
     lcnn_args(L, first, who, names);
 }

@@ -23,7 +23,8 @@ static void check_array(lua_State *L, int index, int rank, const char *who, cons
     if (lua_isnil(L, index)) lcnn_fail(L, "%s: '%s' is missing", who, name);
     const cnn_tensor *t = lcnn_to_dtype(L, index, all_integers(L, index, 0) ? CNN_INT32 : -1);
     if (t->rank != rank)
-        lcnn_fail(L, "%s: '%s' must have %d %s, has %d", who, name, rank, rank == 1 ? "axis" : "axes", t->rank);
+        lcnn_fail(L, "%s: '%s' must have %d %s, has %d", who, name, rank, rank == 1 ? "axis" : "axes",
+                  t->rank);
 }
 
 /*** Convolution: b is flipped and slid over a; correlate does not flip. In 1-D NumPy's, with the suffix 2d SciPy's.
@@ -58,9 +59,11 @@ static int filter(lua_State *L) {
     return 1;
 }
 
-static const lcnn_entry functions[] = {
-    {"convolve", filter, 0}, {"correlate", filter, 1}, {"convolve2d", filter, 0}, {"correlate2d", filter, 1},
-    {NULL, NULL, 0}};
+static const lcnn_entry functions[] = {{"convolve", filter, 0},
+                                       {"correlate", filter, 1},
+                                       {"convolve2d", filter, 0},
+                                       {"correlate2d", filter, 1},
+                                       {NULL, NULL, 0}};
 
 int lcnn_open_signal(lua_State *L) {
     luaL_getsubtable(L, 1, "signal");

@@ -120,7 +120,8 @@ static void number_sources(lua_State *L, int list, int depth) {
         return;
     }
     if (lua_type(L, -1) != LUA_TTABLE)
-        lcnn_fail(L, "gradient: sources must be tensors or tables of them, got %s", luaL_tolstring(L, -1, NULL));
+        lcnn_fail(L, "gradient: sources must be tensors or tables of them, got %s",
+                  luaL_tolstring(L, -1, NULL));
     if (depth == DEEPEST) lcnn_fail(L, "gradient: sources are nested more than %d deep", DEEPEST);
     lua_newtable(L);
     for (lua_pushnil(L); lua_next(L, -3);) {
@@ -174,7 +175,8 @@ static references *push_references(lua_State *L, int count) {
 static void fill_zeros(lua_State *L, cnn_tensor *const *sources, references *gradients) {
     for (int i = 0; i < gradients->count; i++)
         if (!gradients->items[i])
-            lcnn_check(L, cnn_tensor_new(&gradients->items[i], CNN_FLOAT32, sources[i]->rank, sources[i]->shape));
+            lcnn_check(
+                L, cnn_tensor_new(&gradients->items[i], CNN_FLOAT32, sources[i]->rank, sources[i]->shape));
 }
 
 static bool wants_zeros(lua_State *L, int arg) {
@@ -195,8 +197,12 @@ is closed; more than once only if it is persistent.
 static int gradient(lua_State *L) {
     enum { TARGET = 2, SOURCES, OUTPUT_GRADIENTS, UNCONNECTED, LIST, STRUCTURE, SOURCE_REFS, GRADIENT_REFS };
     cnn_tape *tape = check_tape(L, 1);
-    static const char *const names[] = {"target", "sources", "output_gradients", "unconnected_gradients", NULL};
-    lcnn_args_mixed(L, 2, "gradient", names);
+    static const char *const names[] = {"target", "sources", "output_gradients", "unconnected_gradients",
+                                        NULL};
+    if (lua_gettop(L) > SOURCES) /* sources alone may have names of their own */
+        lcnn_args_mixed(L, 2, "gradient", names);
+    else
+        lcnn_args(L, 2, "gradient", names);
     if (!lcnn_test_tensor(L, TARGET))
         lcnn_fail(L, "gradient: the target must be a tensor, got %s", luaL_tolstring(L, TARGET, NULL));
     bool zeros = wants_zeros(L, UNCONNECTED);
@@ -211,7 +217,8 @@ static int gradient(lua_State *L) {
         sources->items[i] = cnn_tensor_retain(lcnn_check_tensor(L, -1));
         lua_pop(L, 1);
     }
-    const cnn_tensor *weights = lua_isnil(L, OUTPUT_GRADIENTS) ? NULL : lcnn_check_tensor(L, OUTPUT_GRADIENTS);
+    const cnn_tensor *weights =
+        lua_isnil(L, OUTPUT_GRADIENTS) ? NULL : lcnn_check_tensor(L, OUTPUT_GRADIENTS);
     lcnn_check(L, cnn_tape_gradient(tape, lcnn_check_tensor(L, TARGET), sources->items, count, weights,
                                     gradients->items));
     if (zeros) fill_zeros(L, sources->items, gradients);
@@ -320,8 +327,10 @@ static int assign(lua_State *L) {
     return 1;
 }
 
-static const lcnn_entry variable_methods[] = {
-    {"assign", assign, ASSIGN}, {"assign_add", assign, ASSIGN_ADD}, {"assign_sub", assign, ASSIGN_SUB}, {NULL, NULL, 0}};
+static const lcnn_entry variable_methods[] = {{"assign", assign, ASSIGN},
+                                              {"assign_add", assign, ASSIGN_ADD},
+                                              {"assign_sub", assign, ASSIGN_SUB},
+                                              {NULL, NULL, 0}};
 
 static const luaL_Reg tape_methods[] = {{"watch", watch},
                                         {"gradient", gradient},

@@ -125,14 +125,16 @@ static int push_pairs(lua_State *L, const char *who) {
 
 /* The pair number i, from 0: {gradient, variable}. */
 static void check_pair(lua_State *L, const char *who, int first, int i) {
-    cnn_tensor *gradient = lcnn_test_tensor(L, first + 2 * i), *variable = lcnn_test_tensor(L, first + 2 * i + 1);
+    cnn_tensor *gradient = lcnn_test_tensor(L, first + 2 * i),
+               *variable = lcnn_test_tensor(L, first + 2 * i + 1);
     if (!variable || !variable->data || variable->dtype != CNN_FLOAT32)
         lcnn_fail(L, "%s: variable %d must be a float32 tensor, got %s", who, i + 1,
                   variable ? "one of another kind" : luaL_typename(L, first + 2 * i + 1));
     if (!gradient && !lua_isnil(L, first + 2 * i))
         lcnn_fail(L, "%s: gradient %d must be a tensor or nil, got a %s", who, i + 1,
                   luaL_typename(L, first + 2 * i));
-    if (gradient && (!gradient->data || gradient->dtype != CNN_FLOAT32 || !cnn_same_shape(gradient, variable)))
+    if (gradient &&
+        (!gradient->data || gradient->dtype != CNN_FLOAT32 || !cnn_same_shape(gradient, variable)))
         lcnn_fail(L, "%s: gradient %d must be float32 and shaped as its variable", who, i + 1);
 }
 
@@ -188,8 +190,8 @@ static int apply_gradients(lua_State *L) {
     for (int i = 0; i < count; i++) {
         int place = place_of(a, lcnn_check_tensor(L, first + 2 * i + 1));
         if (place < 0)
-            lcnn_fail(L, "%s: variable %d is none of the %d of the first step; make another optimizer for it", who,
-                      i + 1, a->count);
+            lcnn_fail(L, "%s: variable %d is none of the %d of the first step; make another optimizer for it",
+                      who, i + 1, a->count);
         if (lua_isnil(L, first + 2 * i)) continue;
         cnn_tensor *gradient = lcnn_check_tensor(L, first + 2 * i), *copy = NULL;
         if (updates[place].gradient) lcnn_fail(L, "%s: variable %d is given twice", who, i + 1);

@@ -330,8 +330,9 @@ CNN_API int cnn_model_layer_count(const cnn_model *model);
 CNN_API cnn_layer *cnn_model_layer(const cnn_model *model, int index); /* borrowed */
 CNN_API cnn_status cnn_model_get_layer(cnn_layer **borrowed, const cnn_model *model, const char *name);
 CNN_API int64_t cnn_model_count_params(const cnn_model *model);
-/* Keras's summary; the caller frees with free(). line_length 0 means Keras's default. */
-CNN_API cnn_status cnn_model_summary(char **out, const cnn_model *model, int line_length);
+/* Keras's summary; the caller frees with free(). line_length 0 means Keras's default; show_trainable adds a column. */
+CNN_API cnn_status cnn_model_summary(char **out, const cnn_model *model, int line_length,
+                                     bool show_trainable);
 
 /* {"optimizer": "adam" | {"class_name": "Adam", "config": {…}}, "loss": …, "metrics": ["accuracy", …]} */
 CNN_API cnn_status cnn_model_compile(cnn_model *model, const char *config);

@@ -1,9 +1,10 @@
--- What a convolution does, number by number: first on rows of numbers, then on small pictures. Every array on the way is
--- printed, to be checked with pencil and paper.
+-- What a convolution does, number by number: first on rows of numbers, then on small pictures. Every array
+-- on the way is printed, to be checked with pencil and paper.
 --
--- Convolution slides one array, flipped, over another, and at each place adds up the products of what lies one above the
--- other. Networks that are called convolutional do not flip: what they compute is cross-correlation. Their weights
--- start as random numbers and are learned, so it makes no difference which way round they lie.
+-- Convolution slides one array, flipped, over another, and at each place adds up the products of what lies
+-- one above the other. Networks that are called convolutional do not flip: what they compute is
+-- cross-correlation. Their weights start as random numbers and are learned, so it makes no difference which
+-- way round they lie.
 --
 --   cnnlua scripts/convolution.lua
 

@@ -1,9 +1,9 @@
--- A convolutional network without layers: a class that holds its own weights, computes its output with the functions of
--- cnn.nn, and learns by asking a gradient tape how the loss changes with each weight. fashion_sequential.lua is the same
--- network in seven lines.
+-- A convolutional network without layers: a class that holds its own weights, computes its output with the
+-- functions of cnn.nn, and learns by asking a gradient tape how the loss changes with each weight.
+-- fashion_sequential.lua is the same network in seven lines.
 --
--- Ten 3×3 windows look at the picture, pooling keeps the strongest answer of each 2×2 cells, and two dense layers tell
--- ten kinds of clothes apart. Plain gradient descent, 128 pictures at a time.
+-- Ten 3×3 windows look at the picture, pooling keeps the strongest answer of each 2×2 cells, and two
+-- dense layers tell ten kinds of clothes apart. Plain gradient descent, 128 pictures at a time.
 --
 --   cnnlua scripts/fashion_tape.lua --epochs 20 --out out
 
@@ -43,8 +43,8 @@ function ConvolutionNetwork:forpass(x)
   return a1:matmul(self.w2) + self.b2
 end
 
--- Where descent begins matters in a network of this size: weights are drawn uniformly within a bound that keeps the
--- spread of signals equal from layer to layer (Glorot & Bengio 2010).
+-- Where descent begins matters in a network of this size: weights are drawn uniformly within a bound that
+-- keeps the spread of signals equal from layer to layer (Glorot & Bengio 2010).
 function ConvolutionNetwork:init_weights(input_shape, n_classes)
   local draw = cnn.initializers.GlorotUniform()
   local rows, columns, channels = table.unpack(input_shape, 2)

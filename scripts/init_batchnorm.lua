@@ -85,10 +85,10 @@ for _, normalized in ipairs{false, true} do
   end
 end
 
-cnn.plot{
-  series = curves, legend = legend, xlabel = "epoch", ylabel = "training loss", title = "Initial weights",
-  file = cnn.utils.output_path(options, "init_batchnorm_loss.png"),
-}
+curves.legend, curves.title = legend, "Initial weights"
+curves.xlabel, curves.ylabel = "epoch", "training loss"
+curves.file = cnn.utils.output_path(options, "init_batchnorm_loss.png")
+cnn.plot(curves)
 print(("test accuracy: %.4f"):format(accuracy))
 
 return {spreads = spreads, histories = histories, accuracy = accuracy}

@@ -10,18 +10,17 @@ local function escaped(text)
 end
 
 local function shape_text(shape)
-  if not shape then return "?" end
   local sizes = {}
   for i, size in ipairs(shape) do sizes[i] = size < 0 and "None" or tostring(size) end
   return "(" .. table.concat(sizes, ", ") .. (#sizes == 1 and ",)" or ")")
 end
 
--- "conv2d" or, with shapes, a second column of what goes in and comes out.
-local function node(layer, shapes)
+-- A box with the layer's name and class, and below them, if asked for, the shape of what it makes.
+local function node(model, layer, shapes)
   local title = escaped(layer.name) .. "\\n" .. escaped(layer.class_name)
   if not shapes then return ('  "%s" [label="%s"];'):format(escaped(layer.name), title) end
   return ('  "%s" [shape=record, label="{%s|{output|%s}}"];'):format(escaped(layer.name), title,
-    escaped(shape_text(layer.output_shape)))
+    escaped(shape_text(model:layer_output(layer.name):shape())))
 end
 
 -- The drawing in dot's language: the model's layers from top to bottom.
@@ -30,7 +29,7 @@ local function describe(model, options)
     "digraph model {",
     ('  rankdir=%s; node [shape=box, fontname="Helvetica", fontsize=11]; edge [arrowsize=0.7];'):format(options.rankdir),
   }
-  for _, layer in ipairs(model.layers) do lines[#lines + 1] = node(layer, options.show_shapes) end
+  for _, layer in ipairs(model.layers) do lines[#lines + 1] = node(model, layer, options.show_shapes) end
   for _, edge in ipairs(model:connections()) do
     lines[#lines + 1] = ('  "%s" -> "%s";'):format(escaped(edge[1]), escaped(edge[2]))
   end

@@ -7,12 +7,14 @@
 
 #include <string.h>
 
-enum { MAX_COLUMNS = 4 };
+enum { MAX_COLUMNS = 5, TRAINABLE_WIDTH = 11 };
 
 typedef struct table {
     cnn_text text;
     size_t width;
     int columns;
+    bool connections;         /* a column tells what each layer is called on */
+    bool trainable;           /* the last one, whether it can change */
     size_t ends[MAX_COLUMNS]; /* where each column ends */
 } table;
 
@@ -78,8 +80,9 @@ static void layer_rows(table *t, const cnn_graph *g, const cnn_layer *layer) {
     output_shape(shape, sizeof shape, g, layer);
     snprintf(count, sizeof count, "%lld", (long long)params_of(layer));
     const char *fields[MAX_COLUMNS] = {name, shape, count, from};
+    if (t->trainable) fields[t->columns - 1] = layer->trainable ? "Y" : "N";
     bool first = true;
-    for (int i = 0; t->columns > 3 && i < g->count; i++) {
+    for (int i = 0; t->connections && i < g->count; i++) {
         const cnn_call *call = cnn_call_of(g->tensors[i]);
         for (int j = 0; call && call->layer == layer && j < call->n_inputs; j++) {
             const cnn_call *source = cnn_call_of(call->inputs[j]);
@@ -90,6 +93,7 @@ static void layer_rows(table *t, const cnn_graph *g, const cnn_layer *layer) {
                                         : "input");
             row(t, fields);
             fields[0] = fields[1] = fields[2] = "";
+            if (t->trainable) fields[t->columns - 1] = "";
             first = false;
         }
     }
@@ -111,8 +115,8 @@ static void totals(table *t, const cnn_model *model) {
 }
 
 static void draw(table *t, const cnn_model *model, const cnn_graph *g) {
-    static const char *const header[MAX_COLUMNS] = {"Layer (type)", "Output Shape", "Param #",
-                                                    "Connected to"};
+    const char *header[MAX_COLUMNS] = {"Layer (type)", "Output Shape", "Param #", "Connected to"};
+    if (t->trainable) header[t->columns - 1] = "Trainable";
     cnn_text_add(&t->text, "Model: \"%s\"\n", model->layer.name);
     rule(t, '_');
     row(t, header);
@@ -126,24 +130,30 @@ static void draw(table *t, const cnn_model *model, const cnn_graph *g) {
     rule(t, '_');
 }
 
-static cnn_status write_summary(char **out, const cnn_model *model, const cnn_graph *g, int line_length) {
+static cnn_status write_summary(char **out, const cnn_model *model, const cnn_graph *g, int line_length,
+                                bool show_trainable) {
     static const double chain_ends[] = {.45, .85, 1}, connected_ends[] = {.33, .55, .67, 1};
     bool chain = false;
     CNN_TRY(is_chain(&chain, model, g));
-    table t = {.width = line_length > 0 ? (size_t)line_length : chain ? 65 : 98, .columns = chain ? 3 : 4};
-    for (int i = 0; i < t.columns; i++)
-        t.ends[i] = (size_t)((double)t.width * (chain ? chain_ends[i] : connected_ends[i]));
+    table t = {.width = line_length > 0 ? (size_t)line_length
+                        : chain         ? 65
+                                        : 98,
+               .connections = !chain,
+               .trainable = show_trainable};
+    for (; t.columns < (chain ? 3 : 4); t.columns++)
+        t.ends[t.columns] = (size_t)((double)t.width * (chain ? chain_ends : connected_ends)[t.columns]);
+    if (show_trainable) t.ends[t.columns++] = t.width += TRAINABLE_WIDTH;
     draw(&t, model, g);
     *out = cnn_text_take(&t.text);
     return *out ? CNN_OK : cnn_fail_memory(1024);
 }
 
-cnn_status cnn_model_summary(char **out, const cnn_model *model, int line_length) {
+cnn_status cnn_model_summary(char **out, const cnn_model *model, int line_length, bool show_trainable) {
     CNN_TRY(cnn_model_expect_built(model, "summary"));
     cnn_graph graph = {0};
     cnn_status status = cnn_graph_walk(&graph, CNN_EDGES_LAYERS, model->inputs, model->n_inputs,
                                        model->outputs, model->n_outputs);
-    if (status == CNN_OK) status = write_summary(out, model, &graph, line_length);
+    if (status == CNN_OK) status = write_summary(out, model, &graph, line_length, show_trainable);
     cnn_graph_free(&graph);
     return status;
 }

@@ -442,8 +442,8 @@ static cnn_status seed(gradients *g, cnn_tensor *target, const cnn_tensor *outpu
     return add_gradient(g, target, ones);
 }
 
-static cnn_status walk_back(cnn_tape *tape, gradients *g, cnn_tensor *target, cnn_tensor *const *sources, int count,
-                            const cnn_tensor *output_gradient) {
+static cnn_status walk_back(cnn_tape *tape, gradients *g, cnn_tensor *target, cnn_tensor *const *sources,
+                            int count, const cnn_tensor *output_gradient) {
     cnn_tensor **ignored;
     for (int i = 0; i < count; i++) CNN_TRY(table_put(&g->wanted, sources[i], &ignored));
     CNN_TRY(seed(g, target, output_gradient));
@@ -475,7 +475,8 @@ static cnn_status check_target(const cnn_tape *tape, const cnn_tensor *target) {
     if (tape->spent)
         return cnn_fail(CNN_ERROR_STATE,
                         "GradientTape: gradient was already taken; for more than once make it persistent");
-    if (!target->data) return cnn_fail(CNN_ERROR_DTYPE, "GradientTape: the target is symbolic, it has no values");
+    if (!target->data)
+        return cnn_fail(CNN_ERROR_DTYPE, "GradientTape: the target is symbolic, it has no values");
     if (target->dtype != CNN_FLOAT32) {
         const char *name = blocked(tape, target);
         if (name) return cnn_fail(CNN_ERROR_STATE, "GradientTape: '%s' has no gradient", name);
@@ -483,8 +484,9 @@ static cnn_status check_target(const cnn_tape *tape, const cnn_tensor *target) {
                         cnn_dtype_name(target->dtype));
     }
     if (!follows(tape, target))
-        return cnn_fail(CNN_ERROR_STATE, "GradientTape: the target was not recorded: it was not computed from "
-                                         "variables or watched tensors while the tape was open");
+        return cnn_fail(CNN_ERROR_STATE,
+                        "GradientTape: the target was not recorded: it was not computed from "
+                        "variables or watched tensors while the tape was open");
     return CNN_OK;
 }
 

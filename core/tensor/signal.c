@@ -55,7 +55,8 @@ static double element(const plane *a, const plane *b, int64_t k, int64_t l, bool
     double sum = 0;
     for (int64_t i = rows.from; i < rows.from + rows.count; i++)
         for (int64_t j = columns.from; j < columns.from + columns.count; j++)
-            sum += at(a, k - i, l - j) * (correlate ? at(b, b->rows - 1 - i, b->columns - 1 - j) : at(b, i, j));
+            sum +=
+                at(a, k - i, l - j) * (correlate ? at(b, b->rows - 1 - i, b->columns - 1 - j) : at(b, i, j));
     return sum;
 }
 
@@ -66,16 +67,18 @@ static cnn_status check(const char *who, const cnn_tensor *a, const cnn_tensor *
     cnn_shape_text(first, sizeof first, a->rank, a->shape);
     cnn_shape_text(second, sizeof second, b->rank, b->shape);
     if (a->rank != b->rank || a->rank < 1 || a->rank > 2)
-        return cnn_fail(CNN_ERROR_SHAPE, "%s: expected two arrays of 1 or of 2 axes, got shapes %s and %s", who,
-                        first, second);
-    if (a->size == 0 || b->size == 0) return cnn_fail(CNN_ERROR_SHAPE, "%s: the arrays must not be empty", who);
+        return cnn_fail(CNN_ERROR_SHAPE, "%s: expected two arrays of 1 or of 2 axes, got shapes %s and %s",
+                        who, first, second);
+    if (a->size == 0 || b->size == 0)
+        return cnn_fail(CNN_ERROR_SHAPE, "%s: the arrays must not be empty", who);
     bool wider = a->shape[0] > b->shape[0], higher = a->rank == 2 && a->shape[1] > b->shape[1];
     bool narrower = a->shape[0] < b->shape[0], lower = a->rank == 2 && a->shape[1] < b->shape[1];
     if (mode == CNN_SIGNAL_VALID && ((wider && lower) || (higher && narrower)))
-        return cnn_fail(CNN_ERROR_SHAPE,
-                        "%s: 'valid' expects one array to be at least as large as the other on both axes, got "
-                        "shapes %s and %s",
-                        who, first, second);
+        return cnn_fail(
+            CNN_ERROR_SHAPE,
+            "%s: 'valid' expects one array to be at least as large as the other on both axes, got "
+            "shapes %s and %s",
+            who, first, second);
     return CNN_OK;
 }
 

@@ -233,7 +233,7 @@ static cnn_status run_predict(void *context) {
 static cnn_status run_summary(void *context) {
     fixture *f = context;
     char *text = NULL;
-    CNN_TRY(cnn_model_summary(&text, f->model, 0));
+    CNN_TRY(cnn_model_summary(&text, f->model, 0, false));
     free(f->text);
     f->text = text;
     return CNN_OK;

@@ -82,7 +82,7 @@ static void layers_behind_ops_belong_to_the_model(void **state) {
     cnn_layer *found = NULL;
     OK(cnn_model_get_layer(&found, model, "right"));
     char *text = NULL;
-    OK(cnn_model_summary(&text, model, 0));
+    OK(cnn_model_summary(&text, model, 0, false));
     assert_non_null(strstr(text, "left (Dense)"));
     assert_non_null(strstr(text, "right (Dense)"));
     assert_non_null(strstr(text, "add[0][0]"));
@@ -206,7 +206,7 @@ static void models_may_have_thousands_of_layers(void **state) {
     cnn_tensor *data = random_tensor(SHAPE(3, 4)), *result = predict(model, data, 0);
     expect_equal(result, data);
     char *text = NULL;
-    OK(cnn_model_summary(&text, model, 0));
+    OK(cnn_model_summary(&text, model, 0, false));
     free(text);
     cnn_tensor_release(data);
     cnn_tensor_release(result);
@@ -270,7 +270,7 @@ static void models_without_layers_say_so(void **state) {
     OK(cnn_sequential_new(&model, NULL));
     char *text = NULL;
     cnn_tensor *x = random_tensor(SHAPE(3, 4)), *y = NULL, *none = NULL;
-    assert_fails(cnn_model_summary(&text, model, 0), CNN_ERROR_STATE, "input");
+    assert_fails(cnn_model_summary(&text, model, 0, false), CNN_ERROR_STATE, "input");
     assert_fails(cnn_model_build(model, SHAPE(-1, 4)), CNN_ERROR_STATE, "no layers");
     assert_fails(cnn_model_predict(&y, model, &(cnn_fit_options){.x = x}), CNN_ERROR_STATE, "no layers");
     OK(cnn_tensor_new(&none, CNN_FLOAT32, SHAPE(0, 4)));
