@@ -367,18 +367,24 @@ static void run_source(lua_State *L, const lcnn_source *source, int cnn) {
     lua_call(L, 1, 0);
 }
 
+/* In the order they are opened. */
+static const lua_CFunction parts[] = {
+    lcnn_open_json,  lcnn_open_tensor,   lcnn_open_arith,  lcnn_open_index, lcnn_open_nn,
+    lcnn_open_tape,  lcnn_open_signal,   lcnn_open_random, lcnn_open_data,  lcnn_open_image,
+    lcnn_open_layer, lcnn_open_callback, lcnn_open_model,  lcnn_open_train, lcnn_open_custom,
+};
+
 int luaopen_cnn(lua_State *L) {
     luaL_checkversion(L);
     luaL_newlib(L, functions);
     int cnn = lua_gettop(L);
     lua_pushliteral(L, CNN_VERSION);
     lua_setfield(L, cnn, "version");
-#define OPEN(name)                                                                                           \
-    lua_pushcfunction(L, lcnn_open_##name);                                                                  \
-    lua_pushvalue(L, cnn);                                                                                   \
-    lua_call(L, 1, 0);
-    LCNN_PARTS(OPEN)
-#undef OPEN
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        lua_pushcfunction(L, parts[i]);
+        lua_pushvalue(L, cnn);
+        lua_call(L, 1, 0);
+    }
     for (const lcnn_source *source = lcnn_sources; source->name; source++) run_source(L, source, cnn);
     lua_settop(L, cnn);
     make_all_strict(L);

@@ -8,7 +8,7 @@
  *   closes a tensor), so arguments are converted first and their pointers fetched last, right before use.
  *
  * A new concept is one file lua_NAME.c with `int lcnn_open_NAME(lua_State *L)`, which gets the table cnn as
- * its argument and adds to it, and a line in the list at the end of this file. */
+ * its argument and adds to it, a line at the end of this file and one in lua_cnn.c. */
 #ifndef LUA_CNN_H
 #define LUA_CNN_H
 
@@ -133,14 +133,21 @@ void lcnn_push_methods(lua_State *L);
 
 /* ---- the parts of the module, in the order they are opened --------------------------------------------- */
 
-#define LCNN_PARTS(PART)                                                                                     \
-    PART(json)                                                                                               \
-    PART(tensor) PART(arith) PART(index) PART(nn) PART(tape) PART(signal)                                    \
-    PART(random) PART(data) PART(image) PART(layer) PART(callback) PART(model) PART(train) PART(custom)
-
-#define LCNN_DECLARE(name) int lcnn_open_##name(lua_State *L);
-LCNN_PARTS(LCNN_DECLARE)
-#undef LCNN_DECLARE
+int lcnn_open_json(lua_State *L);
+int lcnn_open_tensor(lua_State *L);
+int lcnn_open_arith(lua_State *L);
+int lcnn_open_index(lua_State *L);
+int lcnn_open_nn(lua_State *L);
+int lcnn_open_tape(lua_State *L);
+int lcnn_open_signal(lua_State *L);
+int lcnn_open_random(lua_State *L);
+int lcnn_open_data(lua_State *L);
+int lcnn_open_image(lua_State *L);
+int lcnn_open_layer(lua_State *L);
+int lcnn_open_callback(lua_State *L);
+int lcnn_open_model(lua_State *L);
+int lcnn_open_train(lua_State *L);
+int lcnn_open_custom(lua_State *L);
 
 /* The Lua half of the module, compiled in by embed.lua; the last has name NULL. */
 typedef struct lcnn_source {

@@ -26,18 +26,20 @@ static cJSON *new_box(lua_State *L, int type) {
     return *box;
 }
 
+/* Takes the JSON out of the place it is given, for an interruption may raise even when the box has it already. */
 static int push_box(lua_State *L) {
-    cJSON **box = lua_newuserdatauv(L, sizeof *box, 0);
+    cJSON **owned = lua_touserdata(L, 1), **box = lua_newuserdatauv(L, sizeof *box, 0);
     *box = NULL;
     luaL_setmetatable(L, BOX);
-    *box = lua_touserdata(L, 1);
+    *box = *owned;
+    *owned = NULL;
     return 1;
 }
 
 void lcnn_own_json(lua_State *L, cJSON *owned) {
     if (!owned) lcnn_fail(L, "out of memory");
     lua_pushcfunction(L, push_box);
-    lua_pushlightuserdata(L, owned);
+    lua_pushlightuserdata(L, &owned);
     if (lua_pcall(L, 1, 1, 0) != LUA_OK) {
         cJSON_Delete(owned);
         lua_error(L);

@@ -199,7 +199,42 @@ int lcnn_tensor_list(lua_State *L, int index, cnn_tensor **list, int most, const
     return count;
 }
 
-/*** Applies a layer: layer(x), layer({x1, x2}), layer(x, {training = true}). */
+#define LIST "cnn.tensors"
+
+static int free_list(lua_State *L) {
+    cnn_tensor **list = luaL_checkudata(L, 1, LIST);
+    for (size_t i = 0; i < lua_rawlen(L, 1) / sizeof *list; i++) {
+        cnn_tensor_release(list[i]);
+        list[i] = NULL;
+    }
+    return 0;
+}
+
+cnn_tensor **lcnn_new_list(lua_State *L, int count) {
+    cnn_tensor **list = lua_newuserdatauv(L, (size_t)count * sizeof *list, 0);
+    for (int i = 0; i < count; i++) list[i] = NULL;
+    if (luaL_newmetatable(L, LIST)) {
+        lua_pushcfunction(L, free_list);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_setmetatable(L, -2);
+    return list;
+}
+
+int lcnn_push_list(lua_State *L, int count) {
+    cnn_tensor **list = luaL_checkudata(L, -1, LIST);
+    lua_createtable(L, count, 0);
+    for (int i = 0; i < count; i++) {
+        cnn_tensor *tensor = list[i];
+        list[i] = NULL;
+        lcnn_push_tensor(L, tensor);
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
+/*** Applies a layer: layer(x), layer({x1, x2}), layer(x, {training = true}). A model with several outputs gives a table
+of tensors. */
 int lcnn_layer_call(lua_State *L) {
     enum { MOST = 64 };
     cnn_layer *layer = lcnn_check_layer(L, 1);
@@ -212,12 +247,18 @@ int lcnn_layer_call(lua_State *L) {
     int type = lua_type(L, 2);
     if (type == LUA_TNIL || type == LUA_TSTRING || type == LUA_TFUNCTION)
         lcnn_fail(L, "%s: expected a tensor, got %s", layer->name, luaL_typename(L, 2));
-    cnn_tensor *inputs[MOST], *result = NULL;
+    cnn_tensor *inputs[MOST], *result = NULL, **results = &result;
+    int n_results = cnn_layer_output_count(layer);
+    if (n_results > 1) results = lcnn_new_list(L, n_results);
+    int list = lua_gettop(L);
     int count = lcnn_tensor_list(L, 2, inputs, MOST, layer->name);
     for (int i = 0; i < count; i++) cnn_tensor_retain(inputs[i]);
-    cnn_status status = cnn_layer_call(&result, layer, inputs, count, training);
+    cnn_status status = cnn_layer_call_all(results, layer, inputs, count, training);
     for (int i = 0; i < count; i++) cnn_tensor_release(inputs[i]);
-    return lcnn_push_result(L, status, &result);
+    if (n_results == 1) return lcnn_push_result(L, status, &result);
+    lcnn_check(L, status);
+    lua_settop(L, list);
+    return lcnn_push_list(L, n_results);
 }
 
 /* ---- methods ------------------------------------------------------------------------------------------------ */

@@ -29,6 +29,10 @@ void lcnn_add_layer_methods(lua_State *L); /* into the table on the top */
 void lcnn_convert(lua_State *L, int index, const char *who, const char *name);
 /* The tensors of a list, or the one at index, borrowed and anchored on the stack; returns how many. */
 int lcnn_tensor_list(lua_State *L, int index, cnn_tensor **list, int most, const char *who);
+/* Pushes an owner for so many tensors, to be filled by the core; all NULL at first. */
+cnn_tensor **lcnn_new_list(lua_State *L, int count);
+/* Pushes a table of the tensors of the owner on the top, which gives them up. */
+int lcnn_push_list(lua_State *L, int count);
 
 /* Methods of models that tell of their wiring. */
 extern const luaL_Reg lcnn_graph_methods[];

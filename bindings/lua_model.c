@@ -148,11 +148,14 @@ static int get_layer(lua_State *L) {
 /*** Sets what fit needs.
 @function model:compile
 @param[opt="rmsprop"] optimizer a name or cnn.optimizers.NAME{…}
-@param loss a name or cnn.losses.NAME{…}
-@tparam[opt] table metrics names or cnn.metrics.NAME{…} */
+@param loss a name or cnn.losses.NAME{…}; of several outputs one for all, or a list, or a table by the output layers'
+names
+@tparam[opt] table metrics names or cnn.metrics.NAME{…}; of several outputs for all, or a list of lists, or by name
+@tparam[opt] table loss_weights of several outputs a list of numbers, or by name */
 static int compile(lua_State *L) {
     cnn_model *model = check_model(L, 1);
-    lcnn_args_json(L, 2, "compile", (const char *const[]){"optimizer", "loss", "metrics", NULL});
+    lcnn_args_json(L, 2, "compile",
+                   (const char *const[]){"optimizer", "loss", "metrics", "loss_weights", NULL});
     lcnn_check(L, cnn_model_compile(model, lcnn_json_text(L)));
     return 0;
 }
@@ -203,16 +206,161 @@ static cnn_tensor *converted(lua_State *L, int index) {
     return lua_isnil(L, index) ? NULL : lcnn_check_tensor(L, index);
 }
 
-static void convert_samples(lua_State *L, const char *who, const char *const *names) {
-    lcnn_convert(L, place(names, "x"), who, "x");
-    lcnn_convert(L, place(names, "y"), who, "y");
-    convert_weight(L, place(names, "sample_weight"), who, "sample_weight");
+/* An argument that gives an array to each input or output of a model. */
+typedef struct arrays {
+    const char *who, *name;
+    int count; /* of the model's inputs or outputs; 1 before it is built */
+    char *(*name_of)(char *buffer, size_t capacity, const cnn_model *model, int index);
+    void (*convert)(lua_State *L, int index, const char *who, const char *name);
+    bool optional; /* not each must be given */
+} arrays;
+
+static arrays input_arrays(const cnn_model *model, const char *who, const char *name) {
+    return (arrays){.who = who,
+                    .name = name,
+                    .count = model->n_inputs > 0 ? model->n_inputs : 1,
+                    .name_of = cnn_model_input_name,
+                    .convert = lcnn_convert};
 }
 
-static void fetch_samples(lua_State *L, const char *const *names, cnn_fit_options *o) {
-    o->x = converted(L, place(names, "x"));
-    o->y = converted(L, place(names, "y"));
-    o->sample_weight = converted(L, place(names, "sample_weight"));
+static arrays output_arrays(const cnn_model *model, const char *who, const char *name) {
+    return (arrays){.who = who,
+                    .name = name,
+                    .count = model->n_outputs > 0 ? model->n_outputs : 1,
+                    .name_of = cnn_model_output_name,
+                    .convert = lcnn_convert};
+}
+
+static arrays weight_arrays(const cnn_model *model, const char *who) {
+    arrays a = output_arrays(model, who, "sample_weight");
+    a.convert = convert_weight;
+    a.optional = true;
+    return a;
+}
+
+/* Tables are {x1, x2} or {left = x1, right = x2}, or a lone array of numbers. */
+static bool goes_by_name(lua_State *L, int index) {
+    lua_pushnil(L);
+    if (!lua_next(L, index)) return false;
+    bool named = lua_type(L, -2) == LUA_TSTRING;
+    lua_pop(L, 2);
+    return named;
+}
+
+static bool goes_by_position(lua_State *L, int index, const arrays *a) {
+    lua_rawgeti(L, index, 1);
+    int type = lua_type(L, -1);
+    bool tensor = luaL_testudata(L, -1, LCNN_TENSOR);
+    lua_pop(L, 1);
+    bool number = type == LUA_TNUMBER || type == LUA_TBOOLEAN || lua_rawlen(L, index) == 0;
+    return tensor || (a->count > 1 && !number);
+}
+
+/* That the table at index has no other names than those of the model. */
+static void check_names(lua_State *L, const cnn_model *model, int index, const arrays *a) {
+    char name[CNN_NAME_TEXT];
+    lua_createtable(L, 0, a->count);
+    int names = lua_gettop(L);
+    for (int i = 0; i < a->count; i++) {
+        lua_pushboolean(L, true);
+        lua_setfield(L, names, a->name_of(name, sizeof name, model, i));
+    }
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 2)) {
+        lua_pushvalue(L, -2);
+        if (lua_rawget(L, names) == LUA_TBOOLEAN) continue;
+        const char *word = luaL_tolstring(L, -3, NULL);
+        const char *who = lua_pushfstring(L, "%s: '%s'", a->who, a->name);
+        lcnn_unknown(L, who, "the model has no", word, names);
+    }
+    lua_pop(L, 1);
+}
+
+/* Brings a table by names into the order of the model, in a new table in its place. */
+static void order_by_name(lua_State *L, const cnn_model *model, int index, const arrays *a) {
+    char name[CNN_NAME_TEXT];
+    check_names(L, model, index, a);
+    lua_createtable(L, a->count, 0);
+    for (int i = 0; i < a->count; i++) {
+        lua_pushstring(L, a->name_of(name, sizeof name, model, i));
+        if (lua_rawget(L, index) == LUA_TNIL) {
+            if (!a->optional)
+                lcnn_fail(L, "%s: '%s' has none for '%s' of model '%s'", a->who, a->name, name,
+                          model->layer.name);
+            lua_pop(L, 1);
+            lua_pushlightuserdata(L, NULL);
+        }
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_replace(L, index);
+}
+
+/* Leaves at index a tensor, nil, or a table of tensors in the model's order, cnn.null where there is none. */
+static void convert_arrays(lua_State *L, const cnn_model *model, int index, arrays a) {
+    bool table = lua_type(L, index) == LUA_TTABLE, named = table && goes_by_name(L, index);
+    luaL_checkstack(L, 12, "arguments");
+    if (!named && !(table && goes_by_position(L, index, &a))) {
+        a.convert(L, index, a.who, a.name);
+        return;
+    }
+    if (named) order_by_name(L, model, index, &a);
+    int count = (int)lua_rawlen(L, index);
+    if (count > MAX_TENSORS)
+        lcnn_fail(L, "%s: '%s' is a list of %d; at most %d are possible", a.who, a.name, count, MAX_TENSORS);
+    lua_createtable(L, count, 0);
+    for (int i = 0; i < count; i++) {
+        char of[CNN_NAME_TEXT] = "?";
+        if (i < a.count) a.name_of(of, sizeof of, model, i);
+        const char *name = lua_pushfstring(L, "%s '%s'", a.name, of);
+        lua_rawgeti(L, index, i + 1);
+        bool none = lua_isnil(L, -1) || (lua_islightuserdata(L, -1) && !lua_touserdata(L, -1));
+        if (none && !a.optional) lcnn_fail(L, "%s: %s is missing", a.who, name);
+        if (!none) a.convert(L, lua_gettop(L), a.who, a.count > 1 ? name : a.name);
+        if (none) {
+            lua_pop(L, 1);
+            lua_pushlightuserdata(L, NULL);
+        }
+        lua_rawseti(L, -3, i + 1);
+        lua_pop(L, 1);
+    }
+    lua_replace(L, index);
+}
+
+/* What convert_arrays left at index, as the core takes it: a lone tensor, or items for those of a table. */
+static void fetch_arrays(lua_State *L, int index, cnn_tensor **one, cnn_tensor_list *several,
+                         cnn_tensor **items) {
+    if (lua_type(L, index) != LUA_TTABLE) {
+        *one = converted(L, index);
+        return;
+    }
+    *several = (cnn_tensor_list){items, (int)lua_rawlen(L, index)};
+    for (int i = 0; i < several->count; i++) {
+        bool none = lua_rawgeti(L, index, i + 1) == LUA_TLIGHTUSERDATA;
+        items[i] = none ? NULL : lcnn_check_tensor(L, -1);
+        lua_pop(L, 1);
+    }
+}
+
+/* Memory for the lists of samples. */
+typedef struct sample_lists {
+    cnn_tensor *x[MAX_TENSORS], *y[MAX_TENSORS], *weight[MAX_TENSORS];
+} sample_lists;
+
+static void convert_samples(lua_State *L, const cnn_model *model, const char *who, int x, int y, int weight) {
+    convert_arrays(L, model, x, input_arrays(model, who, "x"));
+    convert_arrays(L, model, y, output_arrays(model, who, "y"));
+    convert_arrays(L, model, weight, weight_arrays(model, who));
+}
+
+static void fetch_samples(lua_State *L, int x, int y, int weight, cnn_fit_options *o, sample_lists *lists) {
+    fetch_arrays(L, x, &o->x, &o->xs, lists->x);
+    fetch_arrays(L, y, &o->y, &o->ys, lists->y);
+    fetch_arrays(L, weight, &o->sample_weight, &o->sample_weights, lists->weight);
+}
+
+static void fetch_validation(lua_State *L, int first, cnn_fit_options *o, sample_lists *lists) {
+    fetch_arrays(L, first, &o->validation_x, &o->validation_xs, lists->x);
+    fetch_arrays(L, first + 1, &o->validation_y, &o->validation_ys, lists->y);
+    fetch_arrays(L, first + 2, &o->validation_sample_weight, &o->validation_sample_weights, lists->weight);
 }
 
 static int count_argument(lua_State *L, const char *who, const char *const *names, const char *name,
@@ -261,8 +409,8 @@ static void class_weights(lua_State *L, int index, cnn_fit_options *o) {
     o->class_weight_count = (int)last + 1;
 }
 
-/* {x, y} or {x, y, sample_weight} at index; pushes three tensors or nils and returns where they begin. */
-static int convert_validation_data(lua_State *L, int index) {
+/* {x, y} or {x, y, sample_weight} at index; pushes what convert_samples leaves and returns where it begins. */
+static int convert_validation_data(lua_State *L, const cnn_model *model, int index) {
     static const char fit_validation[] = "fit: validation_data";
     int first = lua_gettop(L) + 1;
     bool given = !lua_isnil(L, index);
@@ -275,9 +423,7 @@ static int convert_validation_data(lua_State *L, int index) {
         else
             lua_pushnil(L);
     }
-    lcnn_convert(L, first, fit_validation, "x");
-    lcnn_convert(L, first + 1, fit_validation, "y");
-    convert_weight(L, first + 2, fit_validation, "sample_weight");
+    convert_samples(L, model, fit_validation, first, first + 1, first + 2);
     return first;
 }
 
@@ -337,8 +483,8 @@ static void push_notes(lua_State *L, int model) {
 
 /*** Trains the model.
 @function model:fit
-@param x samples: a tensor {n, …}
-@param y labels: a tensor {n} or {n, …}
+@param x samples: a tensor {n, …}; of several inputs a list of tensors, or a table by the input layers' names
+@param y labels: a tensor {n} or {n, …}; of several outputs likewise
 @int[opt=32] batch_size
 @int[opt=1] epochs
 @param[opt=1] verbose 0 silent, 1 a bar, 2 a line an epoch
@@ -347,7 +493,7 @@ static void push_notes(lua_State *L, int model) {
 @tparam[opt] table validation_data {x, y}
 @bool[opt=true] shuffle
 @tparam[opt] table class_weight by label: {[0] = 1, [1] = 2}
-@param[opt] sample_weight a tensor {n}
+@param[opt] sample_weight a tensor {n}; of several outputs one for all, or as y
 @int[opt=0] initial_epoch
 @int[opt] steps_per_epoch
 @int[opt] validation_steps
@@ -370,16 +516,16 @@ static int fit(lua_State *L) {
     int shuffle = place(n, "shuffle");
     o.no_shuffle = !lua_isnil(L, shuffle) && !lua_toboolean(L, shuffle);
     class_weights(L, place(n, "class_weight"), &o);
-    convert_samples(L, "fit", n);
-    int validation = convert_validation_data(L, place(n, "validation_data"));
+    int x = place(n, "x"), y = place(n, "y"), weight = place(n, "sample_weight");
+    convert_samples(L, model, "fit", x, y, weight);
+    int validation = convert_validation_data(L, model, place(n, "validation_data"));
     o.callback_count = lcnn_callbacks(L, place(n, "callbacks"), 1, &o.callbacks);
     cnn_history **history = new_history_box(L);
     push_notes(L, 1);
 
-    fetch_samples(L, n, &o);
-    o.validation_x = converted(L, validation);
-    o.validation_y = converted(L, validation + 1);
-    o.validation_sample_weight = converted(L, validation + 2);
+    sample_lists train_lists, validation_lists;
+    fetch_samples(L, x, y, weight, &o, &train_lists);
+    fetch_validation(L, validation, &o, &validation_lists);
     cnn_status status = cnn_model_fit(model, &o, history);
     if (*history) {
         push_history(L, *history, o.initial_epoch);
@@ -412,7 +558,7 @@ static int push_figures(lua_State *L, const cnn_model *model, const double *valu
 @int[opt] steps
 @tparam[opt] table callbacks
 @bool[opt=false] return_dict a table by name instead of values
-@return loss, then each metric */
+@return loss, then of several outputs the loss of each, then each metric */
 static int evaluate(lua_State *L) {
     cnn_model *model = check_model(L, 1);
     const char *const *n = evaluate_names;
@@ -421,11 +567,13 @@ static int evaluate(lua_State *L) {
     o.batch_size = count_argument(L, "evaluate", n, "batch_size", 1);
     o.validation_steps = count_argument(L, "evaluate", n, "steps", 1);
     o.verbose = verbose_argument(L, "evaluate", place(n, "verbose"));
-    convert_samples(L, "evaluate", n);
+    int x = place(n, "x"), y = place(n, "y"), weight = place(n, "sample_weight");
+    convert_samples(L, model, "evaluate", x, y, weight);
     o.callback_count = lcnn_callbacks(L, place(n, "callbacks"), 1, &o.callbacks);
-    fetch_samples(L, n, &o);
-    double values[1 + CNN_MAX_METRICS];
-    cnn_status status = cnn_model_evaluate(model, &o, values, 1 + CNN_MAX_METRICS);
+    sample_lists lists;
+    fetch_samples(L, x, y, weight, &o, &lists);
+    double values[CNN_MAX_FIGURES];
+    cnn_status status = cnn_model_evaluate(model, &o, values, CNN_MAX_FIGURES);
     lcnn_check_run(L, status, o.callbacks, o.callback_count);
     return push_figures(L, model, values, lua_toboolean(L, place(n, "return_dict")));
 }
@@ -436,7 +584,7 @@ static int evaluate(lua_State *L) {
 @int[opt=32] batch_size
 @param[opt=1] verbose
 @tparam[opt] table callbacks
-@treturn tensor {n, …} */
+@treturn tensor {n, …}; a table of them for several outputs */
 static int predict(lua_State *L) {
     cnn_model *model = check_model(L, 1);
     const char *const *n = predict_names;
@@ -444,13 +592,16 @@ static int predict(lua_State *L) {
     cnn_fit_options o = {.log = stdout};
     o.batch_size = count_argument(L, "predict", n, "batch_size", 1);
     o.verbose = verbose_argument(L, "predict", place(n, "verbose"));
-    lcnn_convert(L, place(n, "x"), "predict", "x");
+    convert_arrays(L, model, place(n, "x"), input_arrays(model, "predict", "x"));
     o.callback_count = lcnn_callbacks(L, place(n, "callbacks"), 1, &o.callbacks);
-    o.x = converted(L, place(n, "x"));
-    cnn_tensor *result = NULL;
-    cnn_status status = cnn_model_predict(&result, model, &o);
+    int count = model->n_outputs > 0 ? model->n_outputs : 1;
+    cnn_tensor **results = lcnn_new_list(L, count), *items[MAX_TENSORS];
+    fetch_arrays(L, place(n, "x"), &o.x, &o.xs, items);
+    cnn_status status = cnn_model_predict_all(results, model, &o);
     lcnn_check_run(L, status, o.callbacks, o.callback_count);
-    return lcnn_push_result(L, status, &result);
+    lcnn_push_list(L, count);
+    if (count == 1) lua_rawgeti(L, -1, 1);
+    return 1;
 }
 
 /*** One optimizer step on one batch.
@@ -458,17 +609,20 @@ static int predict(lua_State *L) {
 @param x
 @param y
 @param[opt] sample_weight
-@return loss, then each metric, on this batch before the step */
+@bool[opt=false] return_dict a table by name instead of values
+@return as evaluate, on this batch before the step */
 static int train_on_batch(lua_State *L) {
     cnn_model *model = check_model(L, 1);
-    static const char *const n[] = {"x", "y", "sample_weight", NULL};
+    enum { X = 2, Y, WEIGHT, RETURN_DICT };
+    static const char *const n[] = {"x", "y", "sample_weight", "return_dict", NULL};
     lcnn_args(L, 2, "train_on_batch", n);
-    convert_samples(L, "train_on_batch", n);
-    cnn_fit_options o;
-    fetch_samples(L, n, &o);
-    double values[1 + CNN_MAX_METRICS];
-    lcnn_check(L, cnn_model_train_on_batch(model, o.x, o.y, o.sample_weight, values, 1 + CNN_MAX_METRICS));
-    return push_figures(L, model, values, false);
+    convert_samples(L, model, "train_on_batch", X, Y, WEIGHT);
+    cnn_fit_options o = {0};
+    sample_lists lists;
+    fetch_samples(L, X, Y, WEIGHT, &o, &lists);
+    double values[CNN_MAX_FIGURES];
+    lcnn_check(L, cnn_model_train_step(model, &o, values, CNN_MAX_FIGURES));
+    return push_figures(L, model, values, lua_toboolean(L, RETURN_DICT));
 }
 
 /* ---- fields ------------------------------------------------------------------------------------------------------------- */

@@ -32,17 +32,19 @@ static void collect_if_grown(lua_State *L) {
     expect_from(cnn_memory_used());
 }
 
+/* Takes the tensor out of the place it is given, for an interruption may raise even when the box has it already. */
 static int push_box(lua_State *L) {
-    cnn_tensor **box = lua_newuserdatauv(L, sizeof *box, 0);
+    cnn_tensor **owned = lua_touserdata(L, 1), **box = lua_newuserdatauv(L, sizeof *box, 0);
     *box = NULL;
     luaL_setmetatable(L, LCNN_TENSOR);
-    *box = lua_touserdata(L, 1);
+    *box = *owned;
+    *owned = NULL;
     return 1;
 }
 
 void lcnn_push_tensor(lua_State *L, cnn_tensor *owned) {
     lua_pushcfunction(L, push_box);
-    lua_pushlightuserdata(L, owned);
+    lua_pushlightuserdata(L, &owned);
     if (lua_pcall(L, 1, 1, 0) != LUA_OK) {
         cnn_tensor_release(owned);
         lua_error(L);

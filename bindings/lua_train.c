@@ -1,7 +1,7 @@
 /* Optimizers, losses and metrics used by hand, as loops over a gradient tape do. They are specs (see lua_layer.c), so
  * that compile takes the same objects; what they keep between calls is made at the first one and lies in the spec under
  * a key that scripts cannot name. */
-#include "lua_cnn.h"
+#include "lua_layer.h"
 #include "lua_op.h"
 #include "layers/initializer.h"
 #include "ops/arith.h"
@@ -38,10 +38,13 @@ static void keep_live(lua_State *L) {
 }
 
 static const char *class_name(lua_State *L) {
-    luaL_checktype(L, 1, LUA_TTABLE);
-    lua_pushliteral(L, "class_name");
-    lua_rawget(L, 1);
-    const char *name = luaL_checkstring(L, -1);
+    const char *name = NULL;
+    if (lua_type(L, 1) == LUA_TTABLE) {
+        lua_pushliteral(L, "class_name");
+        lua_rawget(L, 1);
+        name = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+    }
+    if (!name) lcnn_fail(L, "expected an optimizer, loss or metric as self; call it as object:method(…)");
     lua_pop(L, 1); /* the spec keeps it */
     return name;
 }
@@ -103,8 +106,10 @@ static int push_pairs(lua_State *L, const char *who) {
         lua_rawseti(L, -2, 1);
         lua_replace(L, i);
     }
-    luaL_checktype(L, 2, LUA_TTABLE);
-    if (!zipped) luaL_checktype(L, 3, LUA_TTABLE);
+    for (int i = 2; i <= top; i++)
+        if (lua_type(L, i) != LUA_TTABLE)
+            lcnn_fail(L, "%s: apply_gradients expects lists of gradients and of variables, got %s", who,
+                      luaL_tolstring(L, i, NULL));
     int count = (int)lua_rawlen(L, zipped ? 2 : 3);
     luaL_checkstack(L, 2 * count + 10, "variables");
     for (int i = 1; i <= count; i++) {
@@ -292,11 +297,11 @@ static int loss_call(lua_State *L) {
     lua_settop(L, 4);
     const void *attributes = live_loss(L);
     if (lua_isnil(L, 2) || lua_isnil(L, 3)) lcnn_fail(L, "%s: expected y_true and y_pred", who);
-    lcnn_to_tensor(L, 2);
-    lcnn_to_tensor(L, 3);
+    lcnn_convert(L, 2, who, "y_true");
+    lcnn_convert(L, 3, who, "y_pred");
     lcnn_apply_2(L, (const cnn_op *)((const cnn_object *)attributes)->class, attributes, 3, 2);
     if (!lua_isnil(L, 4)) {
-        lcnn_to_tensor(L, 4);
+        lcnn_convert(L, 4, who, "sample_weight");
         lcnn_apply_2(L, &cnn_op_multiply, NULL, lua_gettop(L), 4);
     }
     return lcnn_apply_1(L, &cnn_op_mean, NULL, lua_gettop(L));
@@ -341,11 +346,12 @@ static int update_state(lua_State *L) {
     lua_settop(L, 4);
     cnn_metric *metric = live_metric(L);
     if (lua_isnil(L, 3)) lua_copy(L, 2, 3); /* Mean takes values alone */
-    lcnn_to_tensor(L, 2);
-    lcnn_to_tensor(L, 3);
+    if (lua_isnil(L, 2)) lcnn_fail(L, "%s: update_state expects values", who);
+    lcnn_convert(L, 2, who, "y_true");
+    lcnn_convert(L, 3, who, "y_pred");
     const float *weight = NULL;
     if (!lua_isnil(L, 4)) {
-        lcnn_to_tensor(L, 4);
+        lcnn_convert(L, 4, who, "sample_weight");
         lcnn_check_eager(L, 4, who);
         lcnn_to_float(L, 4);
         int64_t samples = lcnn_check_tensor(L, 3)->rank > 0 ? lcnn_check_tensor(L, 3)->shape[0] : 1;

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <lualib.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -327,7 +328,15 @@ static int program(lua_State *L) {
     return 1;
 }
 
+/* Tensors of some megabytes come and go with every step on a gradient tape; giving their pages back to the system each
+ * time costs more than filling them. */
+static void keep_freed_memory(void) {
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, 128 << 20);
+}
+
 int main(int argc, char **argv) {
+    keep_freed_memory();
     state = luaL_newstate();
     if (!state) {
         complain("cannot start: out of memory");

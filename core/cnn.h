@@ -300,6 +300,11 @@ CNN_API void cnn_layer_set_trainable(cnn_layer *layer, bool trainable);
 CNN_API cnn_status cnn_layer_build(cnn_layer *layer, int rank, const int64_t *shape);
 CNN_API cnn_status cnn_layer_call(cnn_tensor **out, cnn_layer *layer, cnn_tensor *const *inputs, int count,
                                   bool training);
+/* A model with several outputs gives as many results. cnn_layer_call gives the first, call_all fills outs with all of
+ * them. A layer has 64 at most; the number of a Sequential is 1. */
+CNN_API int cnn_layer_output_count(const cnn_layer *layer);
+CNN_API cnn_status cnn_layer_call_all(cnn_tensor **outs, cnn_layer *layer, cnn_tensor *const *inputs,
+                                      int count, bool training);
 /* Variables in Keras's order (trainable first); borrowed. */
 CNN_API int cnn_layer_variable_count(const cnn_layer *layer);
 CNN_API cnn_variable *cnn_layer_variable(const cnn_layer *layer, int index);
@@ -334,15 +339,29 @@ CNN_API int64_t cnn_model_count_params(const cnn_model *model);
 CNN_API cnn_status cnn_model_summary(char **out, const cnn_model *model, int line_length,
                                      bool show_trainable);
 
-/* {"optimizer": "adam" | {"class_name": "Adam", "config": {…}}, "loss": …, "metrics": ["accuracy", …]} */
+/* {"optimizer": "adam" | {"class_name": "Adam", "config": {…}}, "loss": …, "metrics": ["accuracy", …],
+ *  "loss_weights": […]}
+ * Of a model with several outputs, what is given once is for all of them. "loss" may also be a list, one for each, or
+ * an object by the names of the output layers; "loss_weights" (1 where not given) is either; "metrics" may be a list
+ * of lists, or an object. Training minimizes Σ weight·loss + regularization. */
 CNN_API cnn_status cnn_model_compile(cnn_model *model, const char *config);
+
+/* Tensors in the order of a model's inputs or outputs; borrowed. */
+typedef struct cnn_tensor_list {
+    cnn_tensor *const *items;
+    int count;
+} cnn_tensor_list;
 
 /* What fit, evaluate and predict take. Zero-initialise, then set; 0 and NULL mean Keras's default. */
 typedef struct cnn_fit_options {
     cnn_tensor *x, *y;         /* x [n,…]; y [n] or [n,…] */
     cnn_tensor *sample_weight; /* float32 [n], or NULL */
     cnn_tensor *validation_x, *validation_y, *validation_sample_weight;
-    const float *class_weight; /* by label, class_weight_count of them */
+    /* In their place, of models with several inputs or outputs: one tensor each. Of sample weights, one in all or one
+     * for each output, where NULL means none. */
+    cnn_tensor_list xs, ys, sample_weights;
+    cnn_tensor_list validation_xs, validation_ys, validation_sample_weights;
+    const float *class_weight; /* by label, class_weight_count of them; for models with one output */
     int class_weight_count;
     double validation_split; /* the last part of x, before shuffling */
     int batch_size;          /* 32 */
@@ -361,13 +380,20 @@ typedef struct cnn_history cnn_history; /* by epoch and name: loss, accuracy, va
 /* On interruption or a failing callback the model holds the weights reached so far, and *history (if wanted)
  * the epochs completed. */
 CNN_API cnn_status cnn_model_fit(cnn_model *model, const cnn_fit_options *options, cnn_history **history);
-/* values[0] is the loss, then the metrics in order; names from cnn_model_metric_name. */
+/* values[0] is the loss, then of several outputs the loss of each, without its weight, then the metrics in order; names
+ * from cnn_model_metric_name: as in Keras 2, loss and accuracy; of several outputs loss, digit_loss, odd_loss,
+ * digit_accuracy, by the names of the output layers. */
 CNN_API cnn_status cnn_model_evaluate(cnn_model *model, const cnn_fit_options *options, double *values,
                                       int capacity);
 CNN_API cnn_status cnn_model_predict(cnn_tensor **out, cnn_model *model, const cnn_fit_options *options);
+/* Of several outputs, predict gives the first; predict_all fills outs with one for each. */
+CNN_API cnn_status cnn_model_predict_all(cnn_tensor **outs, cnn_model *model, const cnn_fit_options *options);
 /* One optimizer step on this batch; values as in evaluate. */
 CNN_API cnn_status cnn_model_train_on_batch(cnn_model *model, cnn_tensor *x, cnn_tensor *y,
                                             cnn_tensor *sample_weight, double *values, int capacity);
+/* The same on the samples of the options, which may be lists. */
+CNN_API cnn_status cnn_model_train_step(cnn_model *model, const cnn_fit_options *samples, double *values,
+                                        int capacity);
 CNN_API int cnn_model_metric_count(const cnn_model *model); /* with the loss */
 CNN_API const char *cnn_model_metric_name(const cnn_model *model, int index);
 

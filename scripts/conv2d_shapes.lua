@@ -42,7 +42,7 @@ show("Conv2D{32, {3, 3}, strides = {1, 2}}", layers.Conv2D{32, {3, 3}, strides =
 print "\ndilation_rate: the window's cells are spread out; it sees more with as many weights"
 show("Conv2D{32, {3, 3}, dilation_rate = 2}", layers.Conv2D{32, {3, 3}, dilation_rate = 2}, {28, 28, 1})
 
-print "\nchannels of the input: a window goes through all of them, so its weights multiply; the result's channels do not"
+print "\nchannels of the input: a window goes through all of them, so its weights multiply; its results do not"
 show("Conv2D{1, {2, 2}, padding = 'same'}", layers.Conv2D{1, {2, 2}, padding = "same"}, {3, 3, 1})
 show("Conv2D{3, {2, 2}, padding = 'same'}", layers.Conv2D{3, {2, 2}, padding = "same"}, {3, 3, 1})
 show("Conv2D{1, {2, 2}, padding = 'same'}", layers.Conv2D{1, {2, 2}, padding = "same"}, {3, 3, 3})

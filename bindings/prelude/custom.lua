@@ -55,11 +55,11 @@ end
 
 --- A class of models written in Lua.
 -- @string name
--- @tparam table class `init(self, arguments)` makes layers as fields of self; `call(self, x, training)` sends x through
--- them and returns the result, and is run on symbolic x (training is false: layers within know themselves). Further
--- functions become methods.
--- @treturn function the constructor. What it makes is called, compiled, fitted and so on as any model, which is wired for
--- the shape of the first data it sees or by build{nil or any batch, sizes of a sample…}, and is then its field `model`.
+-- @tparam table class `init(self, arguments)` makes layers as fields of self; `call(self, x, training)` sends x
+-- through them and returns the result, and is run on symbolic x (training is false: layers within know themselves).
+-- Further functions become methods.
+-- @treturn function the constructor. What it makes is called, compiled, fitted and so on as any model, which is wired
+-- for the shape of the first data it sees or by build{any batch, sizes of a sample…}, and is then its field `model`.
 -- @usage
 -- local Net = cnn.models.custom("Net", {
 --   init = function(self) self.hidden, self.out = layers.Dense{16, activation = "relu"}, layers.Dense{1} end,

@@ -2,11 +2,14 @@
 
 local cnn = ...
 
+local methods = cnn.model_methods
+cnn.model_methods = nil
+
 --- The results of layers inside a model, for looking at: model:activations(x, "conv2d").
 -- @param x samples: a tensor {n, …}
 -- @param names a layer's name or position, or a list of them; by default all layers
 -- @treturn tensor the layer's results {n, …}; for a list, a list of them
-function cnn.model_methods:activations(x, names)
+function methods:activations(x, names)
   local list = type(names) == "table" and names or {names}
   if names == nil then
     for i, layer in ipairs(self.layers) do list[i] = layer.name end

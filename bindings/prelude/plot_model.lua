@@ -27,7 +27,8 @@ end
 local function describe(model, options)
   local lines = {
     "digraph model {",
-    ('  rankdir=%s; node [shape=box, fontname="Helvetica", fontsize=11]; edge [arrowsize=0.7];'):format(options.rankdir),
+    ("  rankdir=%s;"):format(options.rankdir),
+    '  node [shape=box, fontname="Helvetica", fontsize=11]; edge [arrowsize=0.7];',
   }
   for _, layer in ipairs(model.layers) do lines[#lines + 1] = node(model, layer, options.show_shapes) end
   for _, edge in ipairs(model:connections()) do

@@ -24,6 +24,15 @@ static inline ptrdiff_t cell(const cnn_pool *p, const window *w, int row, int co
     return w->origin + ((ptrdiff_t)row * p->in_w + column) * p->channels;
 }
 
+/* Fewer bytes than a vector has lanes, in at most four moves. */
+static inline void copy_bytes(uint8_t *to, const uint8_t *from, int64_t n) {
+    int64_t done = 0;
+    if (CNN_LANES > 8 && n & 8) memcpy(to, from, 8), done = 8;
+    if (CNN_LANES > 4 && n & 4) memcpy(to + done, from + done, 4), done += 4;
+    if (n & 2) memcpy(to + done, from + done, 2), done += 2;
+    if (n & 1) to[done] = from[done];
+}
+
 static inline vi load_index(const void *index, int size, ptrdiff_t at, int64_t n) {
     if (size == 4) return (vi)v_load_some((const float *)index + at, n);
     vb bytes = {0};
@@ -31,7 +40,7 @@ static inline vi load_index(const void *index, int size, ptrdiff_t at, int64_t n
     if (n >= CNN_LANES)
         memcpy(&bytes, from, sizeof bytes);
     else
-        for (int i = 0; i < n; i++) bytes[i] = from[i];
+        copy_bytes((uint8_t *)&bytes, from, n);
     return __builtin_convertvector(bytes, vi);
 }
 
@@ -45,7 +54,7 @@ static inline void store_index(void *index, int size, ptrdiff_t at, vi value, in
     if (n >= CNN_LANES)
         memcpy(to, &bytes, sizeof bytes);
     else
-        for (int i = 0; i < n; i++) to[i] = bytes[i];
+        copy_bytes(to, (const uint8_t *)&bytes, n);
 }
 
 /* ---- the maximum --------------------------------------------------------------------------------------- */
@@ -86,8 +95,10 @@ void CNN_KERNEL(max_pool)(const cnn_pool *p, int64_t n, const float *x, float *y
     for (int64_t s = 0; s < n; s++) max_pool_sample(p, x + s * in, y + s * out, index, index_size, s * out);
 }
 
+/* dx is zeroed before. Windows that lie apart need not look at what is there. */
 static void max_pool_grad_sample(const cnn_pool *p, const float *dy, const void *index, int size,
                                  ptrdiff_t at, float *dx) {
+    bool apart = p->stride_h >= p->pool_h && p->stride_w >= p->pool_w;
     for (int r = 0; r < p->out_h; r++)
         for (int c = 0; c < p->out_w; c++, at += p->channels, dy += p->channels) {
             window w = window_at(p, r, c);
@@ -99,7 +110,7 @@ static void max_pool_grad_sample(const cnn_pool *p, const float *dy, const void 
                     for (int j = w.column_from; j < w.column_to; j++) {
                         float *to = dx + cell(p, &w, i, j) + k;
                         vf share = v_keep(place == i * p->pool_w + j, gradient);
-                        v_store_some(to, v_load_some(to, left) + share, left);
+                        v_store_some(to, apart ? share : v_load_some(to, left) + share, left);
                     }
             }
         }

@@ -216,6 +216,7 @@ static void release_call(cnn_call *call) {
     if (__atomic_sub_fetch(&call->refs, 1, __ATOMIC_ACQ_REL) > 0) return;
     for (int i = 0; i < call->n_inputs; i++) cnn_tensor_release(call->inputs[i]);
     cnn_free(call->inputs);
+    cnn_free(call->outputs);
     cnn_layer_release(call->layer);
     cnn_free(call);
 }
@@ -224,19 +225,48 @@ const cnn_call *cnn_call_of(const cnn_tensor *tensor) {
     return tensor->node ? tensor->node->call : NULL;
 }
 
-cnn_status cnn_call_record(cnn_tensor *result, cnn_layer *layer, cnn_tensor *const *inputs, int n_inputs) {
+int cnn_call_output(const cnn_tensor *tensor) {
+    const cnn_call *call = cnn_call_of(tensor);
+    for (int i = 0; call && i < call->n_outputs; i++)
+        if (call->outputs[i] == tensor) return i;
+    return 0;
+}
+
+static cnn_status new_call(cnn_call **out, cnn_layer *layer, cnn_tensor *const *inputs, int n_inputs,
+                           int n_outputs) {
     cnn_call *call = cnn_calloc(sizeof *call);
     cnn_tensor **list = cnn_malloc((size_t)n_inputs * sizeof *list);
-    if (!call || !list) {
+    const cnn_tensor **outputs = cnn_calloc((size_t)n_outputs * sizeof *outputs);
+    if (!call || !list || !outputs) {
         cnn_free(call);
         cnn_free(list);
+        cnn_free(outputs);
         return cnn_fail_memory(sizeof *call);
     }
     for (int i = 0; i < n_inputs; i++) list[i] = cnn_tensor_retain(inputs[i]);
-    *call = (cnn_call){.refs = 1, .layer = cnn_layer_retain(layer), .n_inputs = n_inputs, .inputs = list};
+    *call = (cnn_call){.refs = 1,
+                       .layer = cnn_layer_retain(layer),
+                       .n_inputs = n_inputs,
+                       .inputs = list,
+                       .n_outputs = n_outputs,
+                       .outputs = outputs};
     cnn_call_release_hook = release_call;
+    *out = call;
+    return CNN_OK;
+}
+
+static void set_result(cnn_call *call, int output, const cnn_tensor *result) {
     if (result->node->call) release_call(result->node->call);
+    call->refs++;
+    call->outputs[output] = result;
     result->node->call = call;
+}
+
+cnn_status cnn_call_record(cnn_tensor *result, cnn_layer *layer, cnn_tensor *const *inputs, int n_inputs) {
+    cnn_call *call;
+    CNN_TRY(new_call(&call, layer, inputs, n_inputs, 1));
+    set_result(call, 0, result);
+    release_call(call);
     return CNN_OK;
 }
 
@@ -272,8 +302,33 @@ cnn_status cnn_layer_build(cnn_layer *layer, int rank, const int64_t *shape) {
     return status == CNN_OK ? CNN_OK : cnn_layer_fail(layer, status);
 }
 
-cnn_status cnn_layer_call(cnn_tensor **out, cnn_layer *layer, cnn_tensor *const *inputs, int count,
-                          bool training) {
+int cnn_layer_output_count(const cnn_layer *layer) {
+    return class_of(layer)->output_count ? class_of(layer)->output_count(layer) : 1;
+}
+
+/* A tensor may stand among the results twice: once it belongs to the call, own_result makes another of it. */
+static cnn_status record_results(cnn_layer *layer, cnn_tensor **results, int n_results,
+                                 cnn_tensor *const *inputs, int n_inputs) {
+    cnn_call *call;
+    CNN_TRY(new_call(&call, layer, inputs, n_inputs, n_results));
+    cnn_status status = CNN_OK;
+    for (int i = 0; status == CNN_OK && i < n_results; i++) {
+        if (results[i]->data) continue;
+        status = own_result(&results[i], inputs, n_inputs);
+        if (status == CNN_OK) set_result(call, i, results[i]);
+    }
+    release_call(call);
+    return status;
+}
+
+static bool any_symbolic(cnn_tensor *const *tensors, int count) {
+    for (int i = 0; i < count; i++)
+        if (!tensors[i]->data) return true;
+    return false;
+}
+
+cnn_status cnn_layer_call_all(cnn_tensor **outs, cnn_layer *layer, cnn_tensor *const *inputs, int count,
+                              bool training) {
     const cnn_layer_class *class = class_of(layer);
     if (count < class->min_inputs || count > class->max_inputs)
         return cnn_fail(CNN_ERROR_ARGUMENT,
@@ -281,16 +336,26 @@ cnn_status cnn_layer_call(cnn_tensor **out, cnn_layer *layer, cnn_tensor *const 
                                                : "%s: expected several inputs, got %d",
                         layer->name, count);
     cnn_status status = build_for(layer, (const cnn_tensor *const *)inputs, count);
-    cnn_tensor *result = NULL;
-    if (status == CNN_OK) status = class->call(layer, &result, inputs, count, training);
-    if (status == CNN_OK && !result->data) {
-        status = own_result(&result, inputs, count);
-        if (status == CNN_OK) status = cnn_call_record(result, layer, inputs, count);
-    }
+    if (status != CNN_OK) return cnn_layer_fail(layer, status);
+    int n_results = cnn_layer_output_count(layer);
+    cnn_tensor *results[CNN_MAX_INPUTS];
+    for (int i = 0; i < n_results; i++) results[i] = NULL;
+    status = class->call(layer, results, inputs, count, training);
+    if (status == CNN_OK && any_symbolic(results, n_results))
+        status = record_results(layer, results, n_results, inputs, count);
     if (status != CNN_OK) {
-        cnn_tensor_release(result);
+        for (int i = 0; i < n_results; i++) cnn_tensor_release(results[i]);
         return cnn_layer_fail(layer, status);
     }
-    *out = result;
+    memcpy(outs, results, (size_t)n_results * sizeof *results);
+    return CNN_OK;
+}
+
+cnn_status cnn_layer_call(cnn_tensor **out, cnn_layer *layer, cnn_tensor *const *inputs, int count,
+                          bool training) {
+    cnn_tensor *results[CNN_MAX_INPUTS];
+    CNN_TRY(cnn_layer_call_all(results, layer, inputs, count, training));
+    *out = results[0];
+    for (int i = cnn_layer_output_count(layer) - 1; i > 0; i--) cnn_tensor_release(results[i]);
     return CNN_OK;
 }

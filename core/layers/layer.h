@@ -14,9 +14,11 @@ typedef struct cnn_layer_class {
     cnn_status (*init)(cnn_layer *layer);
     /* Adds the variables (cnn_layer_add_variable), knowing the inputs' shapes. May be NULL. */
     cnn_status (*build)(cnn_layer *layer, const cnn_tensor *const *inputs, int n_inputs);
-    /* The ops. *out is a new reference; it may be one to the input. */
+    /* The ops. *out is a new reference; it may be one to the input. Where output_count says so, out is a list. */
     cnn_status (*call)(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs,
                        bool training);
+    /* How many results a call has; NULL: one. */
+    int (*output_count)(const cnn_layer *layer);
     void (*close)(cnn_layer *layer); /* frees what init made; may be NULL */
     /* Passes the flag on to layers within; may be NULL. */
     void (*set_trainable)(cnn_layer *layer, bool trainable);
@@ -79,16 +81,20 @@ cnn_status cnn_layer_expect_rank(const cnn_layer *layer, const cnn_tensor *input
 
 /* ---- calls ----------------------------------------------------------------------------------------------- */
 
-/* The call of a layer on symbolic tensors; the result's node holds it. */
+/* The call of a layer on symbolic tensors; the nodes of its results hold it. */
 typedef struct cnn_call {
     int refs;
     cnn_layer *layer;
     int n_inputs;
     cnn_tensor **inputs;
+    int n_outputs;
+    const cnn_tensor **outputs; /* addresses, to be compared only: results do not live as long as the call */
 } cnn_call;
 
 /* The call whose result a symbolic tensor is, or NULL. */
 const cnn_call *cnn_call_of(const cnn_tensor *tensor);
+/* Which of its call's results the tensor is. */
+int cnn_call_output(const cnn_tensor *tensor);
 /* Marks the symbolic tensor as the layer's result. */
 cnn_status cnn_call_record(cnn_tensor *result, cnn_layer *layer, cnn_tensor *const *inputs, int n_inputs);
 

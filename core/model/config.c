@@ -5,15 +5,6 @@
 
 #include <string.h>
 
-/* Which call of its layer made the tensor, counted from 0 in the order of the graph. */
-static int call_index(const cnn_graph *g, const cnn_tensor *tensor) {
-    int index = 0;
-    for (int i = 0; i < g->count && g->tensors[i] != tensor; i++)
-        if (cnn_call_of(g->tensors[i]) && cnn_call_of(g->tensors[i])->layer == cnn_call_of(tensor)->layer)
-            index++;
-    return index;
-}
-
 /* Adds item, which it takes over, to a list or under a name; false when memory is out. */
 static bool add(cJSON *parent, const char *name, cJSON *item) {
     if (item && (name ? cJSON_AddItemToObject(parent, name, item) : cJSON_AddItemToArray(parent, item)))
@@ -27,8 +18,8 @@ static cJSON *tensor_reference(const cnn_graph *g, const cnn_tensor *tensor, boo
     cJSON *list = cJSON_CreateArray();
     const cnn_call *call = cnn_call_of(tensor);
     bool fine = list && add(list, NULL, cJSON_CreateString(call->layer->name)) &&
-                add(list, NULL, cJSON_CreateNumber(call_index(g, tensor))) &&
-                add(list, NULL, cJSON_CreateNumber(0)) &&
+                add(list, NULL, cJSON_CreateNumber(cnn_graph_call_index(g, tensor))) &&
+                add(list, NULL, cJSON_CreateNumber(cnn_call_output(tensor))) &&
                 (!with_arguments || add(list, NULL, cJSON_CreateObject()));
     if (fine) return list;
     cJSON_Delete(list);
@@ -50,7 +41,7 @@ static cJSON *inbound_nodes(const cnn_graph *g, const cnn_layer *layer) {
     cJSON *nodes = cJSON_CreateArray();
     for (int i = 0; nodes && i < g->count; i++) {
         const cnn_call *call = cnn_call_of(g->tensors[i]);
-        if (!call || call->layer != layer || call->n_inputs == 0) continue;
+        if (!call || call->layer != layer || call->n_inputs == 0 || !cnn_graph_starts_call(g, i)) continue;
         if (add(nodes, NULL, references(g, call->inputs, call->n_inputs, true))) continue;
         cJSON_Delete(nodes);
         nodes = NULL;

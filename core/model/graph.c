@@ -58,6 +58,21 @@ int cnn_graph_sources(cnn_tensor *const **sources, const cnn_tensor *tensor, cnn
     return call ? call->n_inputs : tensor->node ? tensor->node->n_inputs : 0;
 }
 
+bool cnn_graph_starts_call(const cnn_graph *g, int position) {
+    const cnn_call *call = cnn_call_of(g->tensors[position]);
+    for (int i = 0; call && call->n_outputs > 1 && i < position; i++)
+        if (cnn_call_of(g->tensors[i]) == call) return false;
+    return call;
+}
+
+int cnn_graph_call_index(const cnn_graph *g, const cnn_tensor *tensor) {
+    const cnn_call *call = cnn_call_of(tensor);
+    int index = 0;
+    for (int i = 0; i < g->count && cnn_call_of(g->tensors[i]) != call; i++)
+        if (cnn_graph_starts_call(g, i) && cnn_call_of(g->tensors[i])->layer == call->layer) index++;
+    return index;
+}
+
 /* Tensors being visited, each with the number of its sources that are done. */
 typedef struct visit {
     cnn_tensor *tensor;

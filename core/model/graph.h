@@ -28,6 +28,11 @@ int cnn_graph_find(const cnn_graph *graph, const cnn_tensor *tensor);
 /* What a symbolic tensor is made from; the number of them. */
 int cnn_graph_sources(cnn_tensor *const **sources, const cnn_tensor *tensor, cnn_edges edges);
 
+/* True for the first tensor of the graph that its call made. */
+bool cnn_graph_starts_call(const cnn_graph *graph, int position);
+/* Which call of its layer made the tensor, counted from 0 in the order of the graph. */
+int cnn_graph_call_index(const cnn_graph *graph, const cnn_tensor *tensor);
+
 /* Makes room for one more item in a list that doubles as it grows. */
 cnn_status cnn_list_grow(void **items, int count, int *capacity, size_t item_size);
 

@@ -144,6 +144,38 @@ int64_t cnn_model_count_params(const cnn_model *model) {
     return count;
 }
 
+/* ---- names of inputs and outputs ------------------------------------------------------------------------- */
+
+static const char *tensor_name(const cnn_tensor *tensor) {
+    const cnn_call *call = cnn_call_of(tensor);
+    return call ? call->layer->name : tensor->node->op ? tensor->node->op->class.name : "input";
+}
+
+/* Keras numbers names that come again: "inner", then "inner_1". */
+static char *numbered_name(char *buffer, size_t capacity, cnn_tensor *const *tensors, int index) {
+    const char *name = tensor_name(tensors[index]);
+    int before = 0;
+    for (int i = 0; i < index; i++) before += strcmp(tensor_name(tensors[i]), name) == 0;
+    snprintf(buffer, capacity, before > 0 ? "%.100s_%d" : "%.100s", name, before);
+    return buffer;
+}
+
+char *cnn_model_input_name(char *buffer, size_t capacity, const cnn_model *model, int input) {
+    if (!model->sequential) return numbered_name(buffer, capacity, model->inputs, input);
+    snprintf(buffer, capacity, "%.100s_input",
+             model->layer_count > 0 ? model->layers[0]->name : model->layer.name);
+    return buffer;
+}
+
+char *cnn_model_output_name(char *buffer, size_t capacity, const cnn_model *model, int output) {
+    if (!model->sequential) return numbered_name(buffer, capacity, model->outputs, output);
+    snprintf(buffer, capacity, "%.100s",
+             model->layer_count > 0 ? model->layers[model->layer_count - 1]->name : model->layer.name);
+    return buffer;
+}
+
+/* ---- state ----------------------------------------------------------------------------------------------- */
+
 cnn_status cnn_model_expect_idle(const cnn_model *model, const char *who) {
     if (!model->run) return CNN_OK;
     return cnn_fail(CNN_ERROR_STATE,
@@ -169,11 +201,19 @@ static cnn_status store(cnn_tensor ***list, int *count, cnn_tensor *const *tenso
 
 /* ---- Sequential ---------------------------------------------------------------------------------------- */
 
+static cnn_status expect_one_output(const cnn_layer *layer) {
+    if (cnn_layer_output_count(layer) == 1) return CNN_OK;
+    return cnn_fail(CNN_ERROR_ARGUMENT,
+                    "Sequential: layer '%s' has %d outputs; the layers of a Sequential have one each",
+                    layer->name, cnn_layer_output_count(layer));
+}
+
 /* Sends x (consumed) through layers from `first` on. */
 static cnn_status chain(cnn_tensor **out, const cnn_model *model, int first, cnn_tensor *x, bool training) {
     for (int i = first; i < model->layer_count; i++) {
         cnn_tensor *y;
-        cnn_status status = cnn_layer_call(&y, model->layers[i], &x, 1, training);
+        cnn_status status = expect_one_output(model->layers[i]);
+        if (status == CNN_OK) status = cnn_layer_call(&y, model->layers[i], &x, 1, training);
         cnn_tensor_release(x);
         CNN_TRY(status);
         x = y;
@@ -247,6 +287,7 @@ static void end_in(cnn_model *model, cnn_tensor *output) {
 /* The layer joins the wiring that is there. */
 static cnn_status extend(cnn_model *model, cnn_layer *layer) {
     cnn_tensor *y;
+    CNN_TRY(expect_one_output(layer));
     CNN_TRY(cnn_layer_call(&y, layer, model->outputs, 1, false));
     cnn_status status = add_variables(model, layer);
     if (status == CNN_OK)
@@ -331,6 +372,20 @@ typedef struct replay {
     bool training;
 } replay;
 
+/* Calls a layer with several results; those that the graph has take their places. */
+static cnn_status replay_results(replay *r, int position, cnn_tensor *const *inputs, int count) {
+    const cnn_call *call = cnn_call_of(r->graph->tensors[position]);
+    cnn_tensor *results[CNN_MAX_INPUTS];
+    CNN_TRY(cnn_layer_call_all(results, call->layer, inputs, count, r->training));
+    for (int i = position; i < r->graph->count; i++) {
+        const cnn_tensor *old = r->graph->tensors[i];
+        if (cnn_call_of(old) == call && !r->made[i])
+            r->made[i] = cnn_tensor_retain(results[cnn_call_output(old)]);
+    }
+    for (int i = 0; i < call->n_outputs; i++) cnn_tensor_release(results[i]);
+    return CNN_OK;
+}
+
 /* Calls the layer, or applies the op, that made a tensor of the wiring once more. */
 static cnn_status replay_tensor(replay *r, int position) {
     const cnn_tensor *old = r->graph->tensors[position];
@@ -341,6 +396,7 @@ static cnn_status replay_tensor(replay *r, int position) {
         int at = cnn_graph_find(r->graph, sources[i]);
         inputs[i] = at < 0 ? sources[i] : r->made[at];
     }
+    if (call && call->n_outputs > 1) return replay_results(r, position, inputs, count);
     if (call) return cnn_layer_call(&r->made[position], call->layer, inputs, count, r->training);
     return cnn_op_apply(&r->made[position], old->node->op, old->node->attributes, inputs, count, r->training);
 }
@@ -367,11 +423,16 @@ static cnn_status call_functional(cnn_layer *layer, cnn_tensor **out, cnn_tensor
     r.made = cnn_calloc((size_t)graph.count * sizeof *r.made);
     if (status == CNN_OK && !r.made) status = cnn_fail_memory((size_t)graph.count * sizeof *r.made);
     if (status == CNN_OK) status = replay_graph(&r, model, inputs);
-    if (status == CNN_OK) *out = cnn_tensor_retain(r.made[cnn_graph_find(&graph, model->outputs[0])]);
+    for (int i = 0; status == CNN_OK && i < model->n_outputs; i++)
+        out[i] = cnn_tensor_retain(r.made[cnn_graph_find(&graph, model->outputs[i])]);
     for (int i = 0; r.made && i < graph.count; i++) cnn_tensor_release(r.made[i]);
     cnn_free(r.made);
     cnn_graph_free(&graph);
     return status;
+}
+
+static int functional_output_count(const cnn_layer *layer) {
+    return ((const cnn_model *)layer)->n_outputs;
 }
 
 const cnn_layer_class cnn_functional_class = {.class = CNN_CLASS("layer", "Functional", "Model model",
@@ -380,6 +441,7 @@ const cnn_layer_class cnn_functional_class = {.class = CNN_CLASS("layer", "Funct
                                               .min_inputs = 1,
                                               .max_inputs = 64,
                                               .call = call_functional,
+                                              .output_count = functional_output_count,
                                               .close = close_model,
                                               .set_trainable = set_layers_trainable};
 

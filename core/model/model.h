@@ -24,6 +24,12 @@ static inline bool cnn_layer_is_model(const cnn_layer *layer) {
     return layer->class == &cnn_sequential_class.class || layer->class == &cnn_functional_class.class;
 }
 
+/* The names by which an input's or an output's data is given: that of its layer, numbered where one has several; of a
+ * Sequential, "LAYER_input" and its last layer's. */
+char *cnn_model_input_name(char *buffer, size_t capacity, const cnn_model *model, int input);
+char *cnn_model_output_name(char *buffer, size_t capacity, const cnn_model *model, int output);
+enum { CNN_NAME_TEXT = 128 };
+
 /* An error while the model is running: a callback must not change what is being run. */
 cnn_status cnn_model_expect_idle(const cnn_model *model, const char *who);
 

@@ -26,7 +26,7 @@ static cnn_status is_chain(bool *out, const cnn_model *model, const cnn_graph *g
     for (int i = 0; i < g->count && !model->sequential; i++) {
         cnn_tensor *const *sources;
         int count = i < model->n_inputs ? 0 : cnn_graph_sources(&sources, g->tensors[i], CNN_EDGES_LAYERS);
-        if (cnn_call_of(g->tensors[i])) calls++;
+        if (cnn_graph_starts_call(g, i)) calls++;
         if (count > 1 || (count == 1 && reads[cnn_graph_find(g, sources[0])]++ > 0)) *out = false;
     }
     if (calls > model->layer_count) *out = false;
@@ -59,10 +59,25 @@ static int64_t params_of(const cnn_layer *layer) {
     return count;
 }
 
-/* The first result of a layer: a list in brackets for an input. */
+/* "[(None, 3), (None, 1)]" */
+static void output_shapes(char *out, size_t capacity, const cnn_model *model) {
+    char shape[CNN_SHAPE_TEXT];
+    size_t length = 0;
+    for (int i = 0; i < model->n_outputs && length + 1 < capacity; i++) {
+        cnn_shape_text(shape, sizeof shape, model->outputs[i]->rank, model->outputs[i]->shape);
+        length += (size_t)snprintf(out + length, capacity - length, "%s%s%s", i == 0 ? "[" : ", ", shape,
+                                   i + 1 == model->n_outputs ? "]" : "");
+    }
+}
+
+/* The results of a layer's first call: a list in brackets for an input, and for several. */
 static void output_shape(char *out, size_t capacity, const cnn_graph *g, const cnn_layer *layer) {
     char shape[CNN_SHAPE_TEXT];
     bool input = strcmp(layer->class->name, "InputLayer") == 0;
+    if (cnn_layer_output_count(layer) > 1) {
+        output_shapes(out, capacity, (const cnn_model *)layer); /* only models have several */
+        return;
+    }
     snprintf(out, capacity, "?");
     for (int i = 0; i < g->count; i++) {
         const cnn_call *call = cnn_call_of(g->tensors[i]);
@@ -84,13 +99,15 @@ static void layer_rows(table *t, const cnn_graph *g, const cnn_layer *layer) {
     bool first = true;
     for (int i = 0; t->connections && i < g->count; i++) {
         const cnn_call *call = cnn_call_of(g->tensors[i]);
-        for (int j = 0; call && call->layer == layer && j < call->n_inputs; j++) {
+        if (!call || call->layer != layer || !cnn_graph_starts_call(g, i)) continue;
+        for (int j = 0; j < call->n_inputs; j++) {
             const cnn_call *source = cnn_call_of(call->inputs[j]);
             const cnn_node *node = call->inputs[j]->node;
-            snprintf(from, sizeof from, "%s[0][0]",
+            snprintf(from, sizeof from, "%.128s[%d][%d]",
                      source             ? source->layer->name
                      : node && node->op ? node->op->class.name
-                                        : "input");
+                                        : "input",
+                     source ? cnn_graph_call_index(g, call->inputs[j]) : 0, cnn_call_output(call->inputs[j]));
             row(t, fields);
             fields[0] = fields[1] = fields[2] = "";
             if (t->trainable) fields[t->columns - 1] = "";

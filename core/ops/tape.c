@@ -8,6 +8,7 @@
  * A record keeps the version of each tensor its backward will read; if it has been written to since, the gradient would
  * be wrong, and is refused. Versions are counted in the tensor that owns the memory, so that views share them. */
 #include "ops/tape.h"
+#include "ops/activation.h"
 #include "ops/arith.h"
 #include "ops/dense.h"
 #include "base/memory.h"
@@ -392,6 +393,11 @@ static cnn_status share_gradient(gradients *g, const record *r, int input, cnn_t
     return add_gradient(g, r->inputs[input], shared);
 }
 
+/* relu's backward goes element by element, so that it may write over a gradient that nobody else needs. */
+static bool may_overwrite(const gradients *g, const record *r, const cnn_tensor *dy) {
+    return r->op == &cnn_op_relu && !is_shared(dy) && !table_has(&g->wanted, r->output);
+}
+
 /* Runs the op's backward for the inputs whose gradients are wanted, and adds these up. */
 static cnn_status pass_back(const cnn_tape *tape, const record *r, cnn_tensor *dy, gradients *g) {
     cnn_tensor *grads[CNN_MAX_INPUTS] = {NULL};
@@ -403,7 +409,10 @@ static cnn_status pass_back(const cnn_tape *tape, const record *r, cnn_tensor *d
             status = share_gradient(g, r, i, dy);
             continue;
         }
-        status = cnn_tensor_alloc_like(&grads[i], r->inputs[i], CNN_FLOAT32);
+        if (may_overwrite(g, r, dy))
+            grads[i] = cnn_tensor_retain(dy);
+        else
+            status = cnn_tensor_alloc_like(&grads[i], r->inputs[i], CNN_FLOAT32);
         any = true;
     }
     if (status == CNN_OK && any)

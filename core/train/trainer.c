@@ -16,18 +16,19 @@ static void free_plan(cnn_cached_plan *c) {
 }
 
 static void free_metrics(cnn_metric_state *state) {
-    for (int i = 0; i < CNN_MAX_METRICS; i++) cnn_metric_free(state->metrics[i]);
+    for (int i = 0; i < CNN_MAX_FIGURES; i++) cnn_metric_free(state->metrics[i]);
     *state = (cnn_metric_state){0};
 }
 
 static void free_trainer(cnn_trainer *t) {
     for (int i = 0; i < t->plan_count; i++) free_plan(&t->plans[i]);
     cnn_optimizer_free(t->optimizer);
-    cnn_object_free(t->loss);
-    for (int i = 0; i < t->metric_count; i++) {
-        cJSON_Delete(t->metric_specs[i]);
-        cnn_free(t->metric_names[i]);
+    for (int i = 0; i < t->target_count; i++) {
+        cnn_free(t->targets[i].name);
+        cnn_object_free(t->targets[i].loss);
     }
+    for (int i = 0; i < t->metric_count; i++) cJSON_Delete(t->metric_specs[i]);
+    for (int i = 0; i < t->figure_count; i++) cnn_free(t->figure_names[i]);
     free_metrics(&t->measured);
     cnn_free(t);
 }
@@ -54,18 +55,70 @@ void cnn_trainer_touch_weights(cnn_model *model) {
     if (model->trainer) model->trainer->weights++;
 }
 
+/* ---- what is given for each output --------------------------------------------------------------------- */
+
+/* An object that is no spec of a class goes by names. */
+static bool by_name(const cJSON *value) {
+    return cJSON_IsObject(value) && !cJSON_GetObjectItemCaseSensitive(value, "class_name");
+}
+
+static cnn_status unknown_output(const cnn_trainer *t, const char *argument, const char *name) {
+    const char *names[CNN_MAX_FIGURES + 1] = {NULL};
+    for (int i = 0; i < t->target_count; i++) names[i] = t->targets[i].name;
+    const char *nearest = cnn_nearest(name, names);
+    return cnn_fail(CNN_ERROR_ARGUMENT,
+                    nearest ? "'%s': there is no output '%s' (did you mean '%s'?)"
+                            : "'%s': there is no output '%s'; outputs go by the names of their layers",
+                    argument, name, nearest);
+}
+
+/* That a list has an item for each output, and an object only names of outputs. */
+static cnn_status check_outputs(const cnn_trainer *t, const char *argument, const cJSON *value) {
+    if (cJSON_IsArray(value) && cJSON_GetArraySize(value) != t->target_count)
+        return cnn_fail(CNN_ERROR_ARGUMENT, "'%s' has %d item%s for %d output%s", argument,
+                        cJSON_GetArraySize(value), cJSON_GetArraySize(value) == 1 ? "" : "s", t->target_count,
+                        t->target_count == 1 ? "" : "s");
+    if (!by_name(value)) return CNN_OK;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, value) {
+        int i = 0;
+        while (i < t->target_count && strcmp(t->targets[i].name, item->string) != 0) i++;
+        if (i == t->target_count) return unknown_output(t, argument, item->string);
+    }
+    return CNN_OK;
+}
+
+/* What is given for the output: by position, by name, or the one for all. NULL if nothing is. */
+static const cJSON *for_output(const cnn_trainer *t, const cJSON *value, int output) {
+    const cJSON *item = value;
+    if (cJSON_IsArray(value)) item = cJSON_GetArrayItem(value, output);
+    if (by_name(value)) item = cJSON_GetObjectItemCaseSensitive(value, t->targets[output].name);
+    return cJSON_IsNull(item) ? NULL : item;
+}
+
 /* ---- compile ------------------------------------------------------------------------------------------- */
 
+/* Keras 2's names: of several outputs, a figure of one begins with the output's name. */
+static cnn_status add_figure(cnn_trainer *t, const char *output, const char *name) {
+    if (t->figure_count == CNN_MAX_FIGURES)
+        return cnn_fail(CNN_ERROR_ARGUMENT, "at most %d losses and metrics in all", CNN_MAX_FIGURES);
+    size_t bytes = (output ? strlen(output) + 1 : 0) + strlen(name) + 1;
+    char *text = cnn_malloc(bytes);
+    if (!text) return cnn_fail_memory(bytes);
+    snprintf(text, bytes, "%s%s%s", output ? output : "", output ? "_" : "", name);
+    t->figure_names[t->figure_count++] = text;
+    return CNN_OK;
+}
+
 /* "accuracy" is called so; an object by its config's name, else by its class. */
-static char *metric_name(const cJSON *spec) {
-    if (cJSON_IsString(spec)) return cnn_strdup(spec->valuestring);
+static const char *metric_name(const cJSON *spec, char *snake, size_t capacity) {
+    if (cJSON_IsString(spec)) return spec->valuestring;
     const cJSON *config = cJSON_GetObjectItemCaseSensitive(spec, "config");
     const cJSON *name = cJSON_GetObjectItemCaseSensitive(config, "name");
-    if (cJSON_IsString(name)) return cnn_strdup(name->valuestring);
+    if (cJSON_IsString(name)) return name->valuestring;
     const cJSON *class = cJSON_GetObjectItemCaseSensitive(spec, "class_name");
-    char snake[64] = "metric";
-    if (cJSON_IsString(class)) cnn_snake_case(snake, sizeof snake, class->valuestring);
-    return cnn_strdup(snake);
+    cnn_snake_case(snake, capacity, cJSON_IsString(class) ? class->valuestring : "metric");
+    return snake;
 }
 
 static cnn_status check_metric(const cJSON *spec) {
@@ -79,27 +132,86 @@ static cnn_status check_metric(const cJSON *spec) {
     return CNN_OK;
 }
 
-static cnn_status read_metric(cnn_trainer *t, const cJSON *spec) {
-    if (t->metric_count == CNN_MAX_METRICS)
-        return cnn_fail(CNN_ERROR_ARGUMENT, "at most %d metrics", CNN_MAX_METRICS);
+static cnn_status read_metric(cnn_trainer *t, const cJSON *spec, int output) {
+    char snake[64];
     CNN_TRY(check_metric(spec));
+    CNN_TRY(add_figure(t, t->target_count > 1 ? t->targets[output].name : NULL,
+                       metric_name(spec, snake, sizeof snake)));
     int i = t->metric_count++;
+    t->metric_outputs[i] = output;
     t->metric_specs[i] = cJSON_Duplicate(spec, true);
-    t->metric_names[i] = metric_name(spec);
-    return t->metric_specs[i] && t->metric_names[i] ? CNN_OK : cnn_fail_memory(64);
+    return t->metric_specs[i] ? CNN_OK : cnn_fail_memory(64);
 }
 
 /* A list, or a lone one. */
-static cnn_status read_metrics(cnn_trainer *t, const cJSON *list) {
-    if (!list || cJSON_IsNull(list)) return CNN_OK;
-    if (!cJSON_IsArray(list)) return read_metric(t, list);
+static cnn_status read_output_metrics(cnn_trainer *t, const cJSON *list, int output) {
+    if (!list) return CNN_OK;
+    if (!cJSON_IsArray(list)) return read_metric(t, list, output);
     const cJSON *spec;
-    cJSON_ArrayForEach(spec, list) CNN_TRY(read_metric(t, spec));
+    cJSON_ArrayForEach(spec, list) CNN_TRY(read_metric(t, spec, output));
+    return CNN_OK;
+}
+
+/* A list that has lists in it goes by outputs; another is for all of them. */
+static cnn_status read_metrics(cnn_trainer *t, const cJSON *metrics) {
+    bool by_output = by_name(metrics);
+    const cJSON *item;
+    if (!metrics || cJSON_IsNull(metrics)) return CNN_OK;
+    if (cJSON_IsArray(metrics)) cJSON_ArrayForEach(item, metrics) by_output |= cJSON_IsArray(item);
+    if (by_output) CNN_TRY(check_outputs(t, "metrics", metrics));
+    for (int i = 0; i < t->target_count; i++)
+        CNN_TRY(read_output_metrics(t, by_output ? for_output(t, metrics, i) : metrics, i));
+    return CNN_OK;
+}
+
+static cnn_status read_targets(cnn_trainer *t, const cnn_model *model) {
+    int count = model->n_outputs > 0 ? model->n_outputs : 1;
+    if (count >= CNN_MAX_FIGURES)
+        return cnn_fail(CNN_ERROR_ARGUMENT, "at most %d outputs can be trained, '%s' has %d",
+                        CNN_MAX_FIGURES - 1, model->layer.name, count);
+    for (; t->target_count < count; t->target_count++) {
+        char name[CNN_NAME_TEXT];
+        cnn_target *target = &t->targets[t->target_count];
+        target->name = cnn_strdup(cnn_model_output_name(name, sizeof name, model, t->target_count));
+        if (!target->name) return cnn_fail_memory(sizeof name);
+        target->weight = 1;
+    }
+    return CNN_OK;
+}
+
+static cnn_status read_losses(cnn_trainer *t, const cJSON *losses) {
+    if (!losses) return cnn_fail(CNN_ERROR_ARGUMENT, "missing argument 'loss'");
+    CNN_TRY(check_outputs(t, "loss", losses));
+    CNN_TRY(add_figure(t, NULL, "loss"));
+    for (int i = 0; i < t->target_count; i++) {
+        const cJSON *loss = for_output(t, losses, i);
+        if (!loss)
+            return cnn_fail(CNN_ERROR_ARGUMENT, "'loss': there is none for output '%s'", t->targets[i].name);
+        CNN_TRY(cnn_object_from(&t->targets[i].loss, (const cnn_class *const *)cnn_losses, loss));
+        if (t->target_count > 1) CNN_TRY(add_figure(t, t->targets[i].name, "loss"));
+    }
+    return CNN_OK;
+}
+
+static cnn_status read_loss_weights(cnn_trainer *t, const cJSON *weights) {
+    if (!weights || cJSON_IsNull(weights)) return CNN_OK;
+    if (!cJSON_IsArray(weights) && !by_name(weights))
+        return cnn_fail(CNN_ERROR_ARGUMENT, "'loss_weights' must be a list of numbers, or numbers by the "
+                                            "names of outputs");
+    CNN_TRY(check_outputs(t, "loss_weights", weights));
+    for (int i = 0; i < t->target_count; i++) {
+        const cJSON *weight = for_output(t, weights, i);
+        if (!weight) continue;
+        if (!cJSON_IsNumber(weight))
+            return cnn_fail(CNN_ERROR_ARGUMENT, "'loss_weights': that of output '%s' is no number",
+                            t->targets[i].name);
+        t->targets[i].weight = weight->valuedouble;
+    }
     return CNN_OK;
 }
 
 static cnn_status check_arguments(const cJSON *config) {
-    static const char *const known[] = {"optimizer", "loss", "metrics", NULL};
+    static const char *const known[] = {"optimizer", "loss", "metrics", "loss_weights", NULL};
     const cJSON *item;
     cJSON_ArrayForEach(item, config) {
         int i = 0;
@@ -113,16 +225,16 @@ static cnn_status check_arguments(const cJSON *config) {
     return CNN_OK;
 }
 
-static cnn_status fill_trainer(cnn_trainer *t, const cJSON *config) {
+static cnn_status fill_trainer(cnn_trainer *t, const cnn_model *model, const cJSON *config) {
     CNN_TRY(check_arguments(config));
     const cJSON *optimizer = cJSON_GetObjectItemCaseSensitive(config, "optimizer");
-    const cJSON *loss = cJSON_GetObjectItemCaseSensitive(config, "loss");
     cJSON *fallback = optimizer ? NULL : cJSON_CreateString("rmsprop"); /* Keras's default */
     cnn_status status = cnn_optimizer_new(&t->optimizer, optimizer ? optimizer : fallback);
     cJSON_Delete(fallback);
     CNN_TRY(status);
-    if (!loss) return cnn_fail(CNN_ERROR_ARGUMENT, "missing argument 'loss'");
-    CNN_TRY(cnn_object_from(&t->loss, (const cnn_class *const *)cnn_losses, loss));
+    CNN_TRY(read_targets(t, model));
+    CNN_TRY(read_losses(t, cJSON_GetObjectItemCaseSensitive(config, "loss")));
+    CNN_TRY(read_loss_weights(t, cJSON_GetObjectItemCaseSensitive(config, "loss_weights")));
     return read_metrics(t, cJSON_GetObjectItemCaseSensitive(config, "metrics"));
 }
 
@@ -131,7 +243,7 @@ cnn_status cnn_model_compile(cnn_model *model, const char *text) {
     CNN_TRY(cnn_model_expect_idle(model, "compile"));
     CNN_TRY(cnn_json_parse(&config, "compile", text));
     cnn_trainer *t = cnn_calloc(sizeof *t);
-    cnn_status status = t ? fill_trainer(t, config) : cnn_fail_memory(sizeof *t);
+    cnn_status status = t ? fill_trainer(t, model, config) : cnn_fail_memory(sizeof *t);
     cJSON_Delete(config);
     if (status != CNN_OK) {
         if (t) free_trainer(t);
@@ -145,12 +257,12 @@ cnn_status cnn_model_compile(cnn_model *model, const char *text) {
 }
 
 int cnn_model_metric_count(const cnn_model *model) {
-    return model->trainer && model->trainer->optimizer ? 1 + model->trainer->metric_count : 0;
+    return model->trainer && model->trainer->optimizer ? model->trainer->figure_count : 0;
 }
 
 const char *cnn_model_metric_name(const cnn_model *model, int index) {
     if (index < 0 || index >= cnn_model_metric_count(model)) return NULL;
-    return index == 0 ? "loss" : model->trainer->metric_names[index - 1];
+    return model->trainer->figure_names[index];
 }
 
 /* ---- plans --------------------------------------------------------------------------------------------- */
@@ -170,10 +282,16 @@ static uint64_t mix_trainable(uint64_t hash, const cnn_layer *layer) {
     return hash;
 }
 
-/* Changes when anything that a plan is compiled from does. */
-static uint64_t signature(const cnn_model *model, const cnn_tensor *label) {
-    uint64_t hash = mix(model->version, label ? 1 + (uint64_t)label->dtype * 16 + (uint64_t)label->rank : 0);
-    for (int i = 1; label && i < label->rank; i++) hash = mix(hash, (uint64_t)label->shape[i]);
+static uint64_t mix_label(uint64_t hash, const cnn_tensor *label) {
+    hash = mix(hash, 1 + (uint64_t)label->dtype * 16 + (uint64_t)label->rank);
+    for (int i = 1; i < label->rank; i++) hash = mix(hash, (uint64_t)label->shape[i]);
+    return hash;
+}
+
+/* Changes when anything that a plan is compiled from does. labels: NULL where there are none. */
+static uint64_t signature(const cnn_model *model, cnn_tensor *const *labels) {
+    uint64_t hash = model->version;
+    for (int i = 0; labels && i < model->n_outputs; i++) hash = mix_label(hash, labels[i]);
     hash = mix(hash, (uint64_t)(uintptr_t)cnn_cpu()); /* its kernels have layouts of their own */
     for (int i = 0; i < model->layer.variable_count; i++)
         hash = mix(hash, (uint64_t)(uintptr_t)model->layer.variables[i]->value +
@@ -189,12 +307,13 @@ static cnn_status make_plan(cnn_plan **out, const cnn_model *model, cnn_mode mod
                           .n_inputs = model->n_inputs,
                           .outputs = model->outputs,
                           .n_outputs = model->n_outputs};
-    cnn_plan_loss loss = {.label = batch->label};
-    if (mode != CNN_MODE_PREDICT) {
-        loss.op = (const cnn_op *)((const cnn_object *)model->trainer->loss)->class;
-        loss.attributes = model->trainer->loss;
-        o.losses = &loss;
-        o.n_losses = 1;
+    cnn_plan_loss losses[CNN_MAX_FIGURES];
+    for (int i = 0; mode != CNN_MODE_PREDICT && i < model->n_outputs; i++) {
+        const cnn_object *loss = model->trainer->targets[i].loss;
+        losses[i] = (cnn_plan_loss){
+            .output = i, .op = (const cnn_op *)loss->class, .attributes = loss, .label = batch->labels[i]};
+        o.losses = losses;
+        o.n_losses = i + 1;
     }
     return cnn_plan_new(out, &o);
 }
@@ -209,9 +328,10 @@ static const cnn_variable *variable_of(const cnn_model *model, const cnn_tensor 
 static cnn_status fill_slot(cnn_cached_plan *c, const cnn_model *model, const cnn_batch *batch) {
     CNN_TRY(make_plan(&c->plan, model, c->mode, batch));
     int count = cnn_plan_variable_count(c->plan);
-    c->seeds = cnn_malloc((size_t)batch->count * sizeof *c->seeds);
+    size_t seed_bytes = (size_t)model->n_outputs * (size_t)batch->count * sizeof *c->seeds;
+    c->seeds = cnn_malloc(seed_bytes);
     c->updates = cnn_malloc((size_t)count * sizeof *c->updates);
-    if (!c->seeds || !c->updates) return cnn_fail_memory((size_t)batch->count * sizeof *c->seeds);
+    if (!c->seeds || !c->updates) return cnn_fail_memory(seed_bytes);
     for (int i = 0; i < count; i++) {
         cnn_tensor *value = cnn_plan_variable(c->plan, i);
         const cnn_variable *v = variable_of(model, value);
@@ -236,7 +356,7 @@ static cnn_cached_plan *free_slot(cnn_trainer *t) {
 
 static cnn_status find_plan(cnn_cached_plan **out, cnn_model *model, cnn_mode mode, const cnn_batch *batch) {
     cnn_trainer *t = model->trainer;
-    uint64_t wanted = signature(model, mode == CNN_MODE_PREDICT ? NULL : batch->label);
+    uint64_t wanted = signature(model, mode == CNN_MODE_PREDICT ? NULL : batch->labels);
     for (int i = 0; i < t->plan_count; i++) {
         cnn_cached_plan *c = &t->plans[i];
         if (c->mode != mode || c->batch != batch->count || c->signature != wanted) continue;
@@ -277,31 +397,52 @@ static double regularization(const cnn_model *model) {
     return total;
 }
 
-cnn_status cnn_trainer_run(cnn_model *model, cnn_mode mode, const cnn_batch *batch, double *loss,
-                           const cnn_tensor **output) {
+/* The derivative of the total by each sample's loss at an output. */
+static const float *fill_seeds(float *seeds, const cnn_batch *batch, int output, double loss_weight) {
+    const float *weight = batch->weight[output], scale = (float)loss_weight, count = (float)batch->count;
+    if (weight)
+        for (int64_t i = 0; i < batch->count; i++) seeds[i] = weight[i] * scale / count;
+    else
+        for (int64_t i = 0; i < batch->count; i++) seeds[i] = scale / count;
+    return seeds;
+}
+
+static double mean_loss(const float *values, const cnn_batch *batch, int output) {
+    const float *weight = batch->weight[output];
+    double total = 0;
+    for (int64_t i = 0; i < batch->count; i++) total += (double)values[i] * (weight ? (double)weight[i] : 1);
+    return total / (double)batch->count;
+}
+
+static void read_out_losses(const cnn_model *model, const cnn_plan *plan, const cnn_batch *batch,
+                            double *losses) {
+    losses[0] = 0;
+    for (int i = 0; i < model->n_outputs; i++) {
+        losses[1 + i] = mean_loss(cnn_plan_loss_values(plan, i), batch, i);
+        losses[0] += model->trainer->targets[i].weight * losses[1 + i];
+    }
+    losses[0] += regularization(model);
+}
+
+cnn_status cnn_trainer_run(cnn_model *model, cnn_mode mode, const cnn_batch *batch, double *losses,
+                           const cnn_tensor **outputs) {
     cnn_trainer *t = model->trainer;
     cnn_cached_plan *cached;
     CNN_TRY(find_plan(&cached, model, mode, batch));
 
-    for (int64_t i = 0; i < batch->count; i++)
-        cached->seeds[i] = (batch->weight ? batch->weight[i] : 1) / (float)batch->count;
-    const float *seeds = cached->seeds;
-    cnn_plan_feed feed = {.inputs = &batch->x,
-                          .labels = &batch->y,
-                          .seeds = &seeds,
+    const float *seeds[CNN_MAX_FIGURES];
+    for (int i = 0; mode == CNN_MODE_TRAIN && i < model->n_outputs; i++)
+        seeds[i] = fill_seeds(cached->seeds + i * batch->count, batch, i, t->targets[i].weight);
+    cnn_plan_feed feed = {.inputs = batch->x,
+                          .labels = batch->y,
+                          .seeds = seeds,
                           .step = t->seed + (t->optimizer ? (uint64_t)t->optimizer->iterations : 0),
                           .weights_changed = cached->weights_seen != t->weights};
     cnn_status status = cnn_plan_run(cached->plan, &feed);
     cached->weights_seen = t->weights;
-    if (status == CNN_OK && mode != CNN_MODE_PREDICT) {
-        const float *values = cnn_plan_loss_values(cached->plan, 0);
-        double total = 0;
-        for (int64_t i = 0; i < batch->count; i++)
-            total += (double)values[i] * (batch->weight ? (double)batch->weight[i] : 1);
-        *loss = total / (double)batch->count + regularization(model);
-    }
     CNN_TRY(status);
-    *output = cnn_plan_output(cached->plan, 0);
+    if (mode != CNN_MODE_PREDICT) read_out_losses(model, cached->plan, batch, losses);
+    for (int i = 0; i < model->n_outputs; i++) outputs[i] = cnn_plan_output(cached->plan, i);
     if (mode != CNN_MODE_TRAIN) return CNN_OK;
     t->weights++;
     return cnn_optimizer_step(t->optimizer, cached->updates, cnn_plan_variable_count(cached->plan));
@@ -310,32 +451,46 @@ cnn_status cnn_trainer_run(cnn_model *model, cnn_mode mode, const cnn_batch *bat
 /* ---- metrics ------------------------------------------------------------------------------------------- */
 
 /* Which kind of accuracy is meant depends on the labels, so metrics are made when labels come. */
-static cnn_status make_metrics(cnn_model *model, const cnn_tensor *label) {
-    cnn_trainer *t = model->trainer;
-    cnn_metric_state *m = &t->measured;
+static cnn_status make_metric(cnn_model *model, int index, const cnn_tensor *label) {
+    const cnn_trainer *t = model->trainer;
+    cnn_metric_state *m = &model->trainer->measured;
     int64_t last = label->rank > 1 ? label->shape[label->rank - 1] : 1;
-    if (m->label_rank != label->rank || m->label_size != last) free_metrics(m);
-    for (int i = 0; i < t->metric_count; i++)
-        if (!m->metrics[i])
-            CNN_TRY(cnn_metric_new(&m->metrics[i], t->metric_specs[i], model->outputs[0], label));
-    m->label_rank = label->rank;
-    m->label_size = last;
+    if (m->metrics[index] && m->label_ranks[index] == label->rank && m->label_sizes[index] == last)
+        return CNN_OK;
+    cnn_metric_free(m->metrics[index]);
+    m->metrics[index] = NULL;
+    CNN_TRY(cnn_metric_new(&m->metrics[index], t->metric_specs[index],
+                           model->outputs[t->metric_outputs[index]], label));
+    m->label_ranks[index] = label->rank;
+    m->label_sizes[index] = last;
     return CNN_OK;
 }
 
-cnn_status cnn_trainer_reset_metrics(cnn_model *model, const cnn_tensor *label) {
-    CNN_TRY(make_metrics(model, label));
-    for (int i = 0; i < model->trainer->metric_count; i++)
-        cnn_metric_reset(model->trainer->measured.metrics[i]);
+cnn_status cnn_trainer_reset_metrics(cnn_model *model, cnn_tensor *const *labels) {
+    const cnn_trainer *t = model->trainer;
+    for (int i = 0; i < t->metric_count; i++) {
+        CNN_TRY(make_metric(model, i, labels[t->metric_outputs[i]]));
+        cnn_metric_reset(t->measured.metrics[i]);
+    }
     return CNN_OK;
 }
 
-cnn_status cnn_trainer_update_metrics(cnn_model *model, const cnn_batch *batch, const cnn_tensor *output) {
+static cnn_status update_metric(cnn_metric *metric, const cnn_batch *batch, int output,
+                                const cnn_tensor *prediction) {
+    const cnn_tensor *given = batch->labels[output];
     int64_t shape[CNN_MAX_RANK];
-    for (int i = 0; i < batch->label->rank; i++) shape[i] = i == 0 ? batch->count : batch->label->shape[i];
-    cnn_tensor label = cnn_tensor_wrap(batch->label->dtype, batch->label->rank, shape, (void *)batch->y);
-    for (int i = 0; i < model->trainer->metric_count; i++)
-        CNN_TRY(cnn_metric_update(model->trainer->measured.metrics[i], &label, output, NULL));
+    for (int i = 0; i < given->rank; i++) shape[i] = i == 0 ? batch->count : given->shape[i];
+    cnn_tensor label = cnn_tensor_wrap(given->dtype, given->rank, shape, (void *)batch->y[output]);
+    return cnn_metric_update(metric, &label, prediction, NULL);
+}
+
+cnn_status cnn_trainer_update_metrics(cnn_model *model, const cnn_batch *batch,
+                                      const cnn_tensor *const *outputs) {
+    const cnn_trainer *t = model->trainer;
+    for (int i = 0; i < t->metric_count; i++) {
+        int output = t->metric_outputs[i];
+        CNN_TRY(update_metric(t->measured.metrics[i], batch, output, outputs[output]));
+    }
     return CNN_OK;
 }
 

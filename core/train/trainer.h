@@ -4,38 +4,50 @@
 
 #include "model/model.h"
 #include "model/plan.h"
+#include "train/callback.h"
 #include "train/metric.h"
 #include "train/optimizer.h"
 
 typedef enum cnn_mode { CNN_MODE_TRAIN, CNN_MODE_TEST, CNN_MODE_PREDICT } cnn_mode;
 
-enum { CNN_MAX_METRICS = 32, CNN_MAX_PLANS = 6 };
+/* Figures are what a run logs: the loss, the losses of several outputs, the metrics; with their val_ they fit in logs. */
+enum { CNN_MAX_FIGURES = CNN_MAX_LOGS / 2, CNN_MAX_PLANS = 6 };
 
 /* A plan and what it was made for. */
 typedef struct cnn_cached_plan {
     cnn_plan *plan;
-    float *seeds;        /* [batch] */
+    float *seeds;        /* [outputs, batch] */
     cnn_update *updates; /* one a trainable variable */
     cnn_mode mode;
     int64_t batch;
-    uint64_t signature; /* of the wiring, the label and what is trainable */
+    uint64_t signature; /* of the wiring, the labels and what is trainable */
     uint64_t last_use;
     uint64_t weights_seen; /* the weights' version at its last run */
 } cnn_cached_plan;
 
-/* Metrics and the labels they were made for. */
+/* Metrics, each with the last size and the rank of the labels it was made for. */
 typedef struct cnn_metric_state {
-    cnn_metric *metrics[CNN_MAX_METRICS]; /* NULL until the first labels are seen */
-    int64_t label_size;                   /* last size and rank of those */
-    int label_rank;
+    cnn_metric *metrics[CNN_MAX_FIGURES]; /* NULL until the first labels are seen */
+    int64_t label_sizes[CNN_MAX_FIGURES];
+    int label_ranks[CNN_MAX_FIGURES];
 } cnn_metric_state;
+
+/* What an output is trained for. */
+typedef struct cnn_target {
+    char *name;    /* the output's */
+    void *loss;    /* attributes of a loss op, a cnn_object */
+    double weight; /* of the loss in the total */
+} cnn_target;
 
 typedef struct cnn_trainer {
     cnn_optimizer *optimizer; /* NULL until compiled */
-    void *loss;               /* attributes of a loss op, a cnn_object */
+    int target_count;         /* one for each output of the model */
+    cnn_target targets[CNN_MAX_FIGURES];
     int metric_count;
-    cJSON *metric_specs[CNN_MAX_METRICS];
-    char *metric_names[CNN_MAX_METRICS];
+    cJSON *metric_specs[CNN_MAX_FIGURES];
+    int metric_outputs[CNN_MAX_FIGURES]; /* which output each measures */
+    int figure_count;
+    char *figure_names[CNN_MAX_FIGURES];
     cnn_metric_state measured;
     cnn_cached_plan plans[CNN_MAX_PLANS];
     int plan_count;
@@ -51,18 +63,22 @@ cnn_status cnn_trainer_expect_compiled(const cnn_model *model, const char *who);
 /* One batch: data of the shapes the plan is made for. */
 typedef struct cnn_batch {
     int64_t count;
-    const void *x, *y;
-    const cnn_tensor *label; /* dtype and shape of y; the first size is ignored */
-    const float *weight;     /* [count] or NULL */
+    const void *x[CNN_MAX_INPUTS];        /* of each input */
+    const void *y[CNN_MAX_FIGURES];       /* of each output, as all that follows; not looked at in PREDICT */
+    cnn_tensor *const *labels;            /* dtype and shape of y; the first size is ignored */
+    const float *weight[CNN_MAX_FIGURES]; /* [count] or NULL */
 } cnn_batch;
 
-/* Runs the batch. TRAIN: one optimizer step. loss: mean of the samples' weighted losses, with regularization.
- * output: the predictions, in the plan's memory until its next run. */
-cnn_status cnn_trainer_run(cnn_model *model, cnn_mode mode, const cnn_batch *batch, double *loss,
-                           const cnn_tensor **output);
+/* Runs the batch. TRAIN: one optimizer step. losses: first the total, Σ weight·loss + regularization, then the loss of
+ * each output, the mean of its samples' weighted losses; NULL in PREDICT.
+ * outputs: the predictions of each output, in the plan's memory until its next run. */
+cnn_status cnn_trainer_run(cnn_model *model, cnn_mode mode, const cnn_batch *batch, double *losses,
+                           const cnn_tensor **outputs);
 
-cnn_status cnn_trainer_reset_metrics(cnn_model *model, const cnn_tensor *label);
-cnn_status cnn_trainer_update_metrics(cnn_model *model, const cnn_batch *batch, const cnn_tensor *output);
+/* labels: of each output. */
+cnn_status cnn_trainer_reset_metrics(cnn_model *model, cnn_tensor *const *labels);
+cnn_status cnn_trainer_update_metrics(cnn_model *model, const cnn_batch *batch,
+                                      const cnn_tensor *const *outputs);
 
 /* A run within a run measures apart: takes the metrics away, as if there were none yet, and gives them back. */
 void cnn_trainer_take_metrics(cnn_model *model, cnn_metric_state *state);

@@ -13,7 +13,7 @@ local function run(name, epochs, check)
   os.remove(out)
   cnn.backend.clear_session()
   local chunk = assert(loadfile("scripts/" .. name .. ".lua"))
-  local fine, result = pcall(chunk, "--epochs", tostring(epochs), "--limit", "300", "--seed", "1", "--out", out)
+  local fine, result = pcall(chunk, "--epochs", tostring(epochs), "--limit", "300", "--out", out)
   if not fine then error(result, 0) end
   if check then check(result, out) end
   os.execute("rm -rf '" .. out .. "'")
@@ -108,6 +108,15 @@ Total params: 197,210
 Trainable params: 197,210
 Non-trainable params: 0
 _________________________________________________________________]])
+end
+
+function TestScripts.test_fashion_tape()
+  local e = run("fashion_tape", 2)
+  lu.assertTrue(e.accuracy >= 0 and e.accuracy <= 1)
+end
+
+function TestScripts.test_convolution()
+  lu.assertEquals(type(run("convolution", 1)), "table")
 end
 
 function TestScripts.test_conv2d_shapes()
