@@ -33,25 +33,39 @@ static inline void copy_bytes(uint8_t *to, const uint8_t *from, int64_t n) {
     if (n & 1) to[done] = from[done];
 }
 
-static inline vi load_index(const void *index, int size, ptrdiff_t at, int64_t n) {
-    if (size == 4) return (vi)v_load_some((const float *)index + at, n);
+/* Lanes of a cell's channels from k on. A cell has seldom as many as fill a vector; with `roomy` the rest of the vector
+ * may be what lies behind: reads go past the cell, writes too, where cells are written in order and what was spilt into
+ * the next is overwritten with it. Masks would cost more than the rest of the work. */
+static inline vf load_lanes(const float *p, int64_t left, bool roomy) {
+    return roomy ? v_load(p) : v_load_some(p, left);
+}
+
+static inline void store_lanes(float *p, vf v, int64_t left, bool roomy) {
+    if (roomy)
+        v_store(p, v);
+    else
+        v_store_some(p, v, left);
+}
+
+static inline vi load_index(const void *index, int size, ptrdiff_t at, int64_t n, bool roomy) {
+    if (size == 4) return (vi)load_lanes((const float *)index + at, n, roomy);
     vb bytes = {0};
     const uint8_t *from = (const uint8_t *)index + at;
-    if (n >= CNN_LANES)
+    if (roomy || n >= CNN_LANES)
         memcpy(&bytes, from, sizeof bytes);
     else
         copy_bytes((uint8_t *)&bytes, from, n);
     return __builtin_convertvector(bytes, vi);
 }
 
-static inline void store_index(void *index, int size, ptrdiff_t at, vi value, int64_t n) {
+static inline void store_index(void *index, int size, ptrdiff_t at, vi value, int64_t n, bool roomy) {
     if (size == 4) {
-        v_store_some((float *)index + at, (vf)value, n);
+        store_lanes((float *)index + at, (vf)value, n, roomy);
         return;
     }
     vb bytes = __builtin_convertvector(value, vb);
     uint8_t *to = (uint8_t *)index + at;
-    if (n >= CNN_LANES)
+    if (roomy || n >= CNN_LANES)
         memcpy(to, &bytes, sizeof bytes);
     else
         copy_bytes(to, (const uint8_t *)&bytes, n);
@@ -60,12 +74,13 @@ static inline void store_index(void *index, int size, ptrdiff_t at, vi value, in
 /* ---- the maximum --------------------------------------------------------------------------------------- */
 
 /* The maximum of one vector of channels, and where it is: the first of equals. */
-static inline vf window_max(const cnn_pool *p, const window *w, const float *x, int64_t n, vi *place) {
-    vf best = v_load_some(x + cell(p, w, w->row_from, w->column_from), n);
+static inline vf window_max(const cnn_pool *p, const window *w, const float *x, int64_t n, bool roomy,
+                            vi *place) {
+    vf best = load_lanes(x + cell(p, w, w->row_from, w->column_from), n, roomy);
     vi at = v_set1_i(w->row_from * p->pool_w + w->column_from);
     for (int i = w->row_from; i < w->row_to; i++)
         for (int j = w->column_from; j < w->column_to; j++) {
-            vf value = v_load_some(x + cell(p, w, i, j), n);
+            vf value = load_lanes(x + cell(p, w, i, j), n, roomy);
             vi take = (value > best) | (value != value);
             best = v_select(take, value, best);
             at = (vi)v_select(take, (vf)v_set1_i(i * p->pool_w + j), (vf)at);
@@ -74,44 +89,69 @@ static inline vf window_max(const cnn_pool *p, const window *w, const float *x, 
     return best;
 }
 
-static void max_pool_sample(const cnn_pool *p, const float *x, float *y, void *index, int size,
-                            ptrdiff_t at) {
+static inline __attribute__((always_inline)) void max_pool_sample(const cnn_pool *p, const float *x, float *y,
+                                                                  void *index, int size, ptrdiff_t at,
+                                                                  bool roomy) {
     for (int r = 0; r < p->out_h; r++)
         for (int c = 0; c < p->out_w; c++, at += p->channels, y += p->channels) {
             window w = window_at(p, r, c);
             for (int k = 0; k < p->channels; k += CNN_LANES) {
                 vi place;
-                vf best = window_max(p, &w, x + k, p->channels - k, &place);
-                v_store_some(y + k, best, p->channels - k);
-                if (index) store_index(index, size, at + k, place, p->channels - k);
+                vf best = window_max(p, &w, x + k, p->channels - k, roomy, &place);
+                store_lanes(y + k, best, p->channels - k, roomy);
+                if (index) store_index(index, size, at + k, place, p->channels - k, roomy);
             }
         }
+}
+
+/* Behind all samples but the last few there is room for a vector. */
+static int64_t roomy_samples(int64_t n, ptrdiff_t in, ptrdiff_t out) {
+    ptrdiff_t smaller = in < out ? in : out;
+    int64_t tight = (CNN_LANES + smaller - 1) / smaller;
+    return n > tight ? n - tight : 0;
 }
 
 void CNN_KERNEL(max_pool)(const cnn_pool *p, int64_t n, const float *x, float *y, void *index,
                           int index_size) {
     ptrdiff_t in = (ptrdiff_t)p->in_h * p->in_w * p->channels,
               out = (ptrdiff_t)p->out_h * p->out_w * p->channels;
-    for (int64_t s = 0; s < n; s++) max_pool_sample(p, x + s * in, y + s * out, index, index_size, s * out);
+    if (n == 0 || in == 0 || out == 0) return;
+    int64_t roomy = roomy_samples(n, in, out), s = 0;
+    for (; s < roomy; s++) max_pool_sample(p, x + s * in, y + s * out, index, index_size, s * out, true);
+    for (; s < n; s++) max_pool_sample(p, x + s * in, y + s * out, index, index_size, s * out, false);
 }
 
-/* dx is zeroed before. Windows that lie apart need not look at what is there. */
-static void max_pool_grad_sample(const cnn_pool *p, const float *dy, const void *index, int size,
-                                 ptrdiff_t at, float *dx) {
-    bool apart = p->stride_h >= p->pool_h && p->stride_w >= p->pool_w;
+/* Every window beside the next: then each cell of dx belongs to one window at most. */
+static bool tiles(const cnn_pool *p) {
+    return p->stride_h == p->pool_h && p->stride_w == p->pool_w && p->pad_top == 0 && p->pad_left == 0;
+}
+
+/* What one vector of a window's channels gives its cells. apart: no other window adds to them. */
+static inline void spread_maximum(const cnn_pool *p, const window *w, vi place, vf gradient, float *dx,
+                                  int64_t left, bool apart, bool roomy) {
+    for (int i = w->row_from; i < w->row_to; i++)
+        for (int j = w->column_from; j < w->column_to; j++) {
+            float *to = dx + cell(p, w, i, j);
+            vf share = v_keep(place == i * p->pool_w + j, gradient);
+            store_lanes(to, apart ? share : v_load_some(to, left) + share, left, roomy);
+        }
+}
+
+/* dx is zeroed before, also where every cell is written: that brings it into the cache faster than the scattered writes
+ * would. Behind the last window of a row lies another row. */
+static inline __attribute__((always_inline)) void max_pool_grad_sample(const cnn_pool *p, const float *dy,
+                                                                       const void *index, int size,
+                                                                       ptrdiff_t at, float *dx, bool apart,
+                                                                       bool roomy) {
     for (int r = 0; r < p->out_h; r++)
         for (int c = 0; c < p->out_w; c++, at += p->channels, dy += p->channels) {
             window w = window_at(p, r, c);
             for (int k = 0; k < p->channels; k += CNN_LANES) {
                 int64_t left = p->channels - k;
-                vi place = load_index(index, size, at + k, left);
-                vf gradient = v_load_some(dy + k, left);
-                for (int i = w.row_from; i < w.row_to; i++)
-                    for (int j = w.column_from; j < w.column_to; j++) {
-                        float *to = dx + cell(p, &w, i, j) + k;
-                        vf share = v_keep(place == i * p->pool_w + j, gradient);
-                        v_store_some(to, apart ? share : v_load_some(to, left) + share, left);
-                    }
+                vi place = load_index(index, size, at + k, left, roomy);
+                vf gradient = load_lanes(dy + k, left, roomy);
+                spread_maximum(p, &w, place, gradient, dx + k, left, apart,
+                               roomy && apart && c + 1 < p->out_w);
             }
         }
 }
@@ -120,9 +160,19 @@ void CNN_KERNEL(max_pool_grad)(const cnn_pool *p, int64_t n, const float *dy, co
                                int index_size, float *dx) {
     ptrdiff_t in = (ptrdiff_t)p->in_h * p->in_w * p->channels,
               out = (ptrdiff_t)p->out_h * p->out_w * p->channels;
+    if (n == 0 || in == 0) return;
+    bool apart = tiles(p);
+    /* A second vector of channels would spill over the first one of the cell behind. */
+    bool one_vector = p->channels <= CNN_LANES || p->channels % CNN_LANES == 0;
+    int64_t roomy = apart && one_vector && out > 0 ? roomy_samples(n, in, out) : 0;
     for (int64_t s = 0; s < n; s++) {
-        memset(dx + s * in, 0, (size_t)in * sizeof *dx);
-        max_pool_grad_sample(p, dy + s * out, index, index_size, s * out, dx + s * in);
+        const float *from = dy + s * out;
+        float *to = dx + s * in;
+        memset(to, 0, (size_t)in * sizeof *dx);
+        if (s < roomy)
+            max_pool_grad_sample(p, from, index, index_size, s * out, to, true, true);
+        else
+            max_pool_grad_sample(p, from, index, index_size, s * out, to, apart, false);
     }
 }
 
