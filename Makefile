@@ -11,6 +11,11 @@ B       := build/$(FLAVOUR)
 VERSION := $(shell sed -n 's/^.define CNN_VERSION "\(.*\)"/\1/p' core/cnn.h)
 SOVERSION := 0
 
+# Data sets beside the project are used where they are.
+ifneq ($(wildcard ../shared/datasets),)
+export CNNLUA_DATA ?= $(abspath ../shared/datasets)
+endif
+
 CC      ?= cc
 CSTD    := -std=c11 -D_GNU_SOURCE
 WARN    := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes
@@ -20,7 +25,7 @@ OPT     := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sani
 else
 OPT     := -O3 -g -fno-math-errno -fno-trapping-math
 endif
-# No sum of products is contracted unless the source says so: every instruction set gives the same bits.
+# Sums of products are fused where the source says so, and not where one instruction set happens to allow it.
 OPT     += -ffp-contract=off
 
 # pkg-config is itself one of the packages that setup installs: it is asked when something is compiled, once.
