@@ -247,8 +247,8 @@ _G.cnn = nil
   end
 end
 
--- Types the keys (printf's format) with pauses between them into a terminal of its own, which ends when the typing does:
--- so the last pause leaves time to finish.
+-- Types the keys (printf's format) with pauses between them into a terminal of its own. That ends when the typing
+-- does, so the last pause leaves time to finish.
 local function typed(environment, keys)
   if not os.execute "command -v script >/dev/null" then lu.skip "needs util-linux's script" end
   local lines = {}
