@@ -248,14 +248,15 @@ _G.cnn = nil
 end
 
 -- Types the keys (printf's format) with pauses between them into a terminal of its own. That ends when the typing
--- does, so the last pause leaves time to finish.
+-- does, so the last pause leaves time to finish. Ctrl-C also reaches the shell around the program,
+-- which must outlive it.
 local function typed(environment, keys)
   if not os.execute "command -v script >/dev/null" then lu.skip "needs util-linux's script" end
   local lines = {}
   for _, key in ipairs(keys) do lines[#lines + 1] = "printf " .. quoted(key) .. "; sleep 0.3" end
   local typing = "(sleep 0.5; " .. table.concat(lines, "; ") .. "; sleep 2)"
   local printed = shell(typing .. " | " .. environment ..
-                        " TERM=xterm timeout 30 script -qec \"$P; echo status \\$?\" /dev/null")
+                        " TERM=xterm timeout 30 script -qec \"trap : INT; $P; echo status \\$?\" /dev/null")
   return (printed:gsub("\r", ""))
 end
 
