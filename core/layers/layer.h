@@ -10,6 +10,7 @@
 typedef struct cnn_layer_class {
     cnn_class class;
     int min_inputs, max_inputs;
+    const cnn_op *op; /* where classes differ only in the op that their shared `call` applies; else NULL */
     /* Makes what the params only describe, and checks what one param alone can't tell. May be NULL. */
     cnn_status (*init)(cnn_layer *layer);
     /* Adds the variables (cnn_layer_add_variable), knowing the inputs' shapes. May be NULL. */
@@ -63,6 +64,11 @@ extern const cnn_class *const cnn_layer_classes[];
 cnn_status cnn_layer_create(cnn_layer **out, const cnn_class *class, const cJSON *config);
 /* Keras's config of the layer, with its name. */
 cJSON *cnn_layer_config_json(const cnn_layer *layer);
+
+/* The op of the layer's class. */
+static inline const cnn_op *cnn_layer_op(const cnn_layer *layer) {
+    return ((const cnn_layer_class *)layer->class)->op;
+}
 
 /* ---- for build ------------------------------------------------------------------------------------------- */
 

@@ -51,34 +51,10 @@ static cnn_status fold(cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs
     return CNN_OK;
 }
 
-static cnn_status call_add(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
-                           bool training) {
-    (void)layer, (void)training;
-    return fold(out, inputs, n, &cnn_op_add);
-}
-
-static cnn_status call_subtract(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
-                                bool training) {
-    (void)layer, (void)training;
-    return fold(out, inputs, n, &cnn_op_subtract);
-}
-
-static cnn_status call_multiply(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
-                                bool training) {
-    (void)layer, (void)training;
-    return fold(out, inputs, n, &cnn_op_multiply);
-}
-
-static cnn_status call_maximum(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
-                               bool training) {
-    (void)layer, (void)training;
-    return fold(out, inputs, n, &cnn_op_maximum);
-}
-
-static cnn_status call_minimum(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
-                               bool training) {
-    (void)layer, (void)training;
-    return fold(out, inputs, n, &cnn_op_minimum);
+static cnn_status call_fold(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                            bool training) {
+    (void)training;
+    return fold(out, inputs, n, cnn_layer_op(layer));
 }
 
 /* In one op where shapes are equal, else the sum divided. */
@@ -103,20 +79,23 @@ const cnn_layer_class cnn_layer_add = {
     .class = CNN_CLASS("layer", "Add", NULL, merge, params, "The sum of several inputs, with broadcasting."),
     .min_inputs = 1,
     .max_inputs = CNN_MAX_INPUTS,
-    .call = call_add};
+    .call = call_fold,
+    .op = &cnn_op_add};
 
 const cnn_layer_class cnn_layer_subtract = {
     .class = CNN_CLASS("layer", "Subtract", NULL, merge, params, "The first of two inputs minus the second."),
     .min_inputs = 2,
     .max_inputs = 2,
-    .call = call_subtract};
+    .call = call_fold,
+    .op = &cnn_op_subtract};
 
 const cnn_layer_class cnn_layer_multiply = {
     .class = CNN_CLASS("layer", "Multiply", NULL, merge, params,
                        "The product of several inputs, with broadcasting."),
     .min_inputs = 1,
     .max_inputs = CNN_MAX_INPUTS,
-    .call = call_multiply};
+    .call = call_fold,
+    .op = &cnn_op_multiply};
 
 const cnn_layer_class cnn_layer_average = {
     .class =
@@ -130,14 +109,16 @@ const cnn_layer_class cnn_layer_maximum = {
                        "The largest of several inputs, element by element; of equals the first counts."),
     .min_inputs = 1,
     .max_inputs = CNN_MAX_INPUTS,
-    .call = call_maximum};
+    .call = call_fold,
+    .op = &cnn_op_maximum};
 
 const cnn_layer_class cnn_layer_minimum = {
     .class = CNN_CLASS("layer", "Minimum", NULL, merge, params,
                        "The smallest of several inputs, element by element; of equals the first counts."),
     .min_inputs = 1,
     .max_inputs = CNN_MAX_INPUTS,
-    .call = call_minimum};
+    .call = call_fold,
+    .op = &cnn_op_minimum};
 
 /* ---- Concatenate --------------------------------------------------------------------------------------- */
 

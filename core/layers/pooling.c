@@ -30,9 +30,12 @@ static const cnn_param global_params[] = {
     CNN_LAYER_PARAMS,
     {0}};
 
-static cnn_status pool(cnn_layer *layer, cnn_tensor **out, cnn_tensor *x, const cnn_op *op) {
+static cnn_status pool(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs,
+                       bool training) {
+    const cnn_op *op = cnn_layer_op(layer);
+    (void)n_inputs;
     pooling *self = (pooling *)layer;
-    CNN_TRY(cnn_layer_expect_rank(layer, x, 4, "[N,H,W,C]"));
+    CNN_TRY(cnn_layer_expect_rank(layer, inputs[0], 4, "[N,H,W,C]"));
     /* Keras: strides that are not given are the window's size, and are saved so. */
     for (int i = 0; i < 2; i++)
         if (self->strides[i] == INT_MIN) self->strides[i] = self->pool_size[i];
@@ -40,37 +43,16 @@ static cnn_status pool(cnn_layer *layer, cnn_tensor **out, cnn_tensor *x, const 
                              .pool_size = {self->pool_size[0], self->pool_size[1]},
                              .strides = {self->strides[0], self->strides[1]},
                              .padding = self->padding};
-    return cnn_op_apply(out, op, &attributes, &x, 1, false);
+    return cnn_op_apply(out, op, &attributes, inputs, 1, training);
 }
 
-static cnn_status pool_globally(cnn_layer *layer, cnn_tensor **out, cnn_tensor *x, const cnn_op *op) {
-    CNN_TRY(cnn_layer_expect_rank(layer, x, 4, "[N,H,W,C]"));
+static cnn_status pool_globally(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs,
+                                bool training) {
+    const cnn_op *op = cnn_layer_op(layer);
+    (void)n_inputs;
+    CNN_TRY(cnn_layer_expect_rank(layer, inputs[0], 4, "[N,H,W,C]"));
     cnn_global_pool2d attributes = {.class = &op->class, .keepdims = ((pooling *)layer)->keepdims};
-    return cnn_op_apply(out, op, &attributes, &x, 1, false);
-}
-
-static cnn_status call_max(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
-                           bool training) {
-    (void)n, (void)training;
-    return pool(layer, out, inputs[0], &cnn_op_max_pool2d);
-}
-
-static cnn_status call_average(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
-                               bool training) {
-    (void)n, (void)training;
-    return pool(layer, out, inputs[0], &cnn_op_avg_pool2d);
-}
-
-static cnn_status call_global_max(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
-                                  bool training) {
-    (void)n, (void)training;
-    return pool_globally(layer, out, inputs[0], &cnn_op_global_max_pool2d);
-}
-
-static cnn_status call_global_average(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
-                                      bool training) {
-    (void)n, (void)training;
-    return pool_globally(layer, out, inputs[0], &cnn_op_global_avg_pool2d);
+    return cnn_op_apply(out, op, &attributes, inputs, 1, training);
 }
 
 extern const cnn_layer_class cnn_layer_max_pooling2d, cnn_layer_average_pooling2d,
@@ -81,25 +63,29 @@ const cnn_layer_class cnn_layer_max_pooling2d = {
                        "The largest of each window: x [N,H,W,C] to [N,H',W',C]."),
     .min_inputs = 1,
     .max_inputs = 1,
-    .call = call_max};
+    .call = pool,
+    .op = &cnn_op_max_pool2d};
 
 const cnn_layer_class cnn_layer_average_pooling2d = {
     .class = CNN_CLASS("layer", "AveragePooling2D", "AvgPool2D", pooling, window_params,
                        "The mean of each window, padding not counted: x [N,H,W,C] to [N,H',W',C]."),
     .min_inputs = 1,
     .max_inputs = 1,
-    .call = call_average};
+    .call = pool,
+    .op = &cnn_op_avg_pool2d};
 
 const cnn_layer_class cnn_layer_global_max_pooling2d = {
     .class = CNN_CLASS("layer", "GlobalMaxPooling2D", "GlobalMaxPool2D", pooling, global_params,
                        "The largest of each channel: x [N,H,W,C] to [N,C]."),
     .min_inputs = 1,
     .max_inputs = 1,
-    .call = call_global_max};
+    .call = pool_globally,
+    .op = &cnn_op_global_max_pool2d};
 
 const cnn_layer_class cnn_layer_global_average_pooling2d = {
     .class = CNN_CLASS("layer", "GlobalAveragePooling2D", "GlobalAvgPool2D", pooling, global_params,
                        "The mean of each channel: x [N,H,W,C] to [N,C]."),
     .min_inputs = 1,
     .max_inputs = 1,
-    .call = call_global_average};
+    .call = pool_globally,
+    .op = &cnn_op_global_avg_pool2d};

@@ -56,51 +56,33 @@ static cnn_status pool_row(cnn_layer *layer, cnn_tensor **out, cnn_tensor *x, co
     return status;
 }
 
-static cnn_status pool(cnn_layer *layer, cnn_tensor **out, cnn_tensor *x, const cnn_op *op) {
+static cnn_status pool(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs,
+                       bool training) {
+    const cnn_op *op = cnn_layer_op(layer);
+    (void)n_inputs, (void)training;
     const pooling1d *self = (pooling1d *)layer;
     cnn_pool2d a = {.class = &op->class,
                     .pool_size = {1, (int)self->pool_size.sizes[0]},
                     .strides = {1, (int)self->strides.sizes[0]},
                     .padding = self->padding};
     cnn_tensor *row;
-    CNN_TRY(pool_row(layer, &row, x, op, &a));
+    CNN_TRY(pool_row(layer, &row, inputs[0], op, &a));
     cnn_status status = reshape(out, row, 2, (const int64_t[]){row->shape[2], row->shape[3]});
     cnn_tensor_release(row);
     return status;
 }
 
-static cnn_status pool_globally(cnn_layer *layer, cnn_tensor **out, cnn_tensor *x, const cnn_op *op) {
+static cnn_status pool_globally(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs,
+                                bool training) {
+    const cnn_op *op = cnn_layer_op(layer);
+    (void)n_inputs, (void)training;
     cnn_global_pool2d a = {.class = &op->class};
-    if (!((pooling1d *)layer)->keepdims) return pool_row(layer, out, x, op, &a);
+    if (!((pooling1d *)layer)->keepdims) return pool_row(layer, out, inputs[0], op, &a);
     cnn_tensor *row;
-    CNN_TRY(pool_row(layer, &row, x, op, &a));
+    CNN_TRY(pool_row(layer, &row, inputs[0], op, &a));
     cnn_status status = reshape(out, row, 2, (const int64_t[]){1, row->shape[1]});
     cnn_tensor_release(row);
     return status;
-}
-
-static cnn_status call_max(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
-                           bool training) {
-    (void)n, (void)training;
-    return pool(layer, out, inputs[0], &cnn_op_max_pool2d);
-}
-
-static cnn_status call_average(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
-                               bool training) {
-    (void)n, (void)training;
-    return pool(layer, out, inputs[0], &cnn_op_avg_pool2d);
-}
-
-static cnn_status call_global_max(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
-                                  bool training) {
-    (void)n, (void)training;
-    return pool_globally(layer, out, inputs[0], &cnn_op_global_max_pool2d);
-}
-
-static cnn_status call_global_average(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
-                                      bool training) {
-    (void)n, (void)training;
-    return pool_globally(layer, out, inputs[0], &cnn_op_global_avg_pool2d);
 }
 
 extern const cnn_layer_class cnn_layer_max_pooling1d, cnn_layer_average_pooling1d,
@@ -112,7 +94,8 @@ const cnn_layer_class cnn_layer_max_pooling1d = {
     .min_inputs = 1,
     .max_inputs = 1,
     .init = init,
-    .call = call_max};
+    .call = pool,
+    .op = &cnn_op_max_pool2d};
 
 const cnn_layer_class cnn_layer_average_pooling1d = {
     .class = CNN_CLASS("layer", "AveragePooling1D", "AvgPool1D", pooling1d, window_params,
@@ -120,18 +103,21 @@ const cnn_layer_class cnn_layer_average_pooling1d = {
     .min_inputs = 1,
     .max_inputs = 1,
     .init = init,
-    .call = call_average};
+    .call = pool,
+    .op = &cnn_op_avg_pool2d};
 
 const cnn_layer_class cnn_layer_global_max_pooling1d = {
     .class = CNN_CLASS("layer", "GlobalMaxPooling1D", "GlobalMaxPool1D", pooling1d, global_params,
                        "The largest of each channel: x [N,L,C] to [N,C]."),
     .min_inputs = 1,
     .max_inputs = 1,
-    .call = call_global_max};
+    .call = pool_globally,
+    .op = &cnn_op_global_max_pool2d};
 
 const cnn_layer_class cnn_layer_global_average_pooling1d = {
     .class = CNN_CLASS("layer", "GlobalAveragePooling1D", "GlobalAvgPool1D", pooling1d, global_params,
                        "The mean of each channel: x [N,L,C] to [N,C]."),
     .min_inputs = 1,
     .max_inputs = 1,
-    .call = call_global_average};
+    .call = pool_globally,
+    .op = &cnn_op_global_avg_pool2d};
