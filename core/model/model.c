@@ -315,6 +315,15 @@ static cnn_status add_input(cnn_model *model, const cnn_layer *layer) {
     return wire(model, layer->input_shape.rank, layer->input_shape.sizes);
 }
 
+/* The first layer's word on the samples: its input_shape, or, of a model that is built, what that was built for. */
+static cnn_status wire_by_first(cnn_model *model, const cnn_layer *layer) {
+    const cnn_shape *shape = &layer->input_shape;
+    if (shape->rank >= 0) return wire(model, shape->rank, shape->sizes);
+    const cnn_model *inner = cnn_layer_is_model(layer) ? (const cnn_model *)layer : NULL;
+    if (!inner || inner->n_inputs != 1) return CNN_OK;
+    return wire(model, inner->inputs[0]->rank - 1, inner->inputs[0]->shape + 1);
+}
+
 cnn_status cnn_model_add(cnn_model *model, cnn_layer *layer) {
     CNN_TRY(cnn_model_expect_idle(model, "add"));
     if (!model->sequential)
@@ -332,8 +341,8 @@ cnn_status cnn_model_add(cnn_model *model, cnn_layer *layer) {
     cnn_status status = CNN_OK;
     if (model->n_outputs > 0)
         status = extend(model, layer);
-    else if (model->layer_count == 1 && layer->input_shape.rank >= 0)
-        status = wire(model, layer->input_shape.rank, layer->input_shape.sizes);
+    else if (model->layer_count == 1)
+        status = wire_by_first(model, layer);
     if (status != CNN_OK) forget_last(model);
     return status;
 }

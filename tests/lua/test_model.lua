@@ -161,6 +161,14 @@ function TestFunctional.test_wrong_wirings()
   raises("pop: ", twins.pop, twins)
 end
 
+function TestFunctional.test_a_built_model_that_comes_first_tells_the_shape()
+  local inner = cnn.Sequential{layers.Dense{3, input_shape = {4}}}
+  local outer = cnn.Sequential{inner, layers.Dense{2}}
+  lu.assertTrue(outer.built)
+  lu.assertEquals(outer:count_params(), 15 + 8)
+  lu.assertEquals(outer:predict{cnn.ones{5, 4}, verbose = 0}:shape(), {5, 2})
+end
+
 function TestFunctional.test_a_model_is_a_layer()
   local inner = cnn.Sequential{layers.Dense{3, activation = "tanh", input_shape = {2}}, layers.Dense{2},
     name = "inner"}
