@@ -29,8 +29,11 @@ static int64_t block_samples(int64_t size) {
 
 static size_t scratch_elements(const cnn_op_info *info) {
     int64_t size = 1;
-    for (int i = info->per_sample ? 1 : 0; i < info->rank; i++)
-        size *= info->shape[i] < 0 ? 1 : info->shape[i];
+    for (int i = info->per_sample ? 1 : 0; i < info->rank; i++) {
+        int64_t sizes = info->shape[i] < 0 ? 1 : info->shape[i];
+        if (__builtin_mul_overflow(size, sizes, &size))
+            return 0; /* no tensor is so large: refused after infer */
+    }
     return CNN_ROUND_UP((size_t)(info->per_sample ? size * block_samples(size) : size), CNN_ALIGN);
 }
 

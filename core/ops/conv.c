@@ -80,6 +80,23 @@ static size_t sums_floats(const cnn_conv *c) {
     return CNN_ROUND_UP(sums_of_sample(c) * (size_t)samples_at_once(c), CNN_ALIGN / sizeof(float));
 }
 
+cnn_status cnn_conv_check_sizes(const char *who, const cnn_tensor *x, const cnn_tensor *weights, int axes,
+                                const int *strides, const int *dilation_rate) {
+    char shape[CNN_SHAPE_TEXT], window[CNN_SHAPE_TEXT];
+    bool fits = true;
+    for (int i = 1; i < x->rank; i++) fits = fits && x->shape[i] >= 0 && x->shape[i] <= INT_MAX;
+    for (int i = 0; i < weights->rank; i++) fits = fits && weights->shape[i] <= INT_MAX;
+    for (int i = 0; fits && i < axes; i++)
+        fits = x->shape[i + 1] * strides[i] + extent(weights->shape[i], dilation_rate[i]) <= INT_MAX;
+    if (fits) return CNN_OK;
+    return cnn_fail(CNN_ERROR_SHAPE,
+                    "%s: an input of shape %s with weights %s has sizes that are unknown, or too large with "
+                    "these strides "
+                    "and this dilation",
+                    who, cnn_shape_text(shape, sizeof shape, x->rank, x->shape),
+                    cnn_shape_text(window, sizeof window, weights->rank, weights->shape));
+}
+
 static cnn_status check_shapes(const cnn_conv2d *a, const cnn_tensor *x, const cnn_tensor *w,
                                const cnn_tensor *b) {
     char shape[CNN_SHAPE_TEXT], other[CNN_SHAPE_TEXT];
@@ -91,15 +108,7 @@ static cnn_status check_shapes(const cnn_conv2d *a, const cnn_tensor *x, const c
                         "conv2d: expected weights [height,width,channels,filters], got shape %s",
                         cnn_shape_text(shape, sizeof shape, w->rank, w->shape));
     if (w->size == 0) return cnn_fail(CNN_ERROR_SHAPE, "conv2d: the weights are empty");
-    for (int i = 0; i < 4; i++)
-        if ((i > 0 && (x->shape[i] < 0 || x->shape[i] > INT_MAX)) || w->shape[i] > INT_MAX)
-            return cnn_fail(CNN_ERROR_SHAPE,
-                            "conv2d: an input of shape %s with weights %s has sizes unknown or above %d",
-                            cnn_shape_text(shape, sizeof shape, 4, x->shape),
-                            cnn_shape_text(other, sizeof other, 4, w->shape), INT_MAX);
-    if (extent(w->shape[0], a->dilation_rate[0]) > INT_MAX ||
-        extent(w->shape[1], a->dilation_rate[1]) > INT_MAX)
-        return cnn_fail(CNN_ERROR_SHAPE, "conv2d: the dilated window does not fit any input");
+    CNN_TRY(cnn_conv_check_sizes("conv2d", x, w, 2, a->strides, a->dilation_rate));
     if (x->shape[3] % a->groups || w->shape[3] % a->groups)
         return cnn_fail(CNN_ERROR_SHAPE,
                         "conv2d: groups = %d must divide the %d input channels and the %d filters", a->groups,

@@ -20,6 +20,11 @@ typedef struct cnn_conv2d {
 /* inputs x [N,H,W,C], weights [kh,kw,C/groups,K], optionally bias [K]. */
 extern const cnn_op cnn_op_conv2d;
 
+/* An error unless all sizes, windows and steps fit an int with room to compute in. x [N,…,C] and weights […,C,K] have
+ * `axes` axes between, which strides and dilation_rate are for. */
+cnn_status cnn_conv_check_sizes(const char *who, const cnn_tensor *x, const cnn_tensor *weights, int axes,
+                                const int *strides, const int *dilation_rate);
+
 /* TensorFlow's sizes: 'valid' floor((in - window) / stride) + 1, 'same' ceil(in / stride) with the odd cell of padding
  * at the end. window is after dilation. before: the padding at the start. Negative or 0: the window does not fit. */
 int64_t cnn_window_output(int64_t in, int window, int stride, int padding, int *before);

@@ -7,6 +7,8 @@
 #include "base/text.h"
 #include "kernels/kernels.h"
 
+#include <limits.h>
+
 /* ---- geometry ------------------------------------------------------------------------------------------ */
 
 static cnn_conv conv1d_geometry(const cnn_conv1d *a, const cnn_tensor *x, const cnn_tensor *w) {
@@ -97,6 +99,7 @@ static cnn_status conv1d_infer(const void *attributes, const cnn_tensor *const *
     if (x->shape[2] % a->groups || w->shape[2] % a->groups || w->shape[1] * a->groups != x->shape[2])
         return misfit("conv1d", x, w,
                       "weights of C/groups channels and groups that divide channels and filters");
+    CNN_TRY(cnn_conv_check_sizes("conv1d", x, w, 1, &a->strides, &a->dilation_rate));
     cnn_conv c = geometry(a, inputs);
     CNN_TRY(check_bias("conv1d", n_inputs > 2 ? inputs[2] : NULL, c.out_c));
     CNN_TRY(plan_memory("conv1d", &c, x, info));
@@ -112,6 +115,9 @@ static cnn_status depthwise_infer(const void *attributes, const cnn_tensor *cons
     const cnn_tensor *x = inputs[0], *w = inputs[1];
     if (x->rank != 4 || w->rank != 4 || w->size == 0 || w->shape[2] != x->shape[3])
         return misfit("depthwise_conv2d", x, w, "an input [N,H,W,C] and weights [height,width,C,multiplier]");
+    const cnn_depthwise_conv2d *a = attributes;
+    CNN_TRY(cnn_conv_check_sizes("depthwise_conv2d", x, w, 2, a->strides, a->dilation_rate));
+    if (x->shape[3] * w->shape[3] > INT_MAX) return misfit("depthwise_conv2d", x, w, "fewer channels");
     cnn_conv c = geometry(attributes, inputs);
     CNN_TRY(check_bias("depthwise_conv2d", n_inputs > 2 ? inputs[2] : NULL, c.out_c));
     CNN_TRY(plan_memory("depthwise_conv2d", &c, x, info));

@@ -70,6 +70,8 @@ static cnn_status infer(const void *attributes, const cnn_tensor *const *inputs,
             "conv2d_transpose: expected an input [N,H,W,C] and weights [height,width,filters,C], got "
             "shapes %s and %s",
             shape, cnn_shape_text(other, sizeof other, w->rank, w->shape));
+    const cnn_conv2d_transpose *a = attributes;
+    CNN_TRY(cnn_conv_check_sizes("conv2d_transpose", x, w, 2, a->strides, a->dilation_rate));
     if (b && (b->rank != 1 || b->shape[0] != w->shape[2]))
         return cnn_fail(CNN_ERROR_SHAPE, "conv2d_transpose: expected a bias (%d,), got shape %s",
                         (int)w->shape[2], cnn_shape_text(other, sizeof other, b->rank, b->shape));

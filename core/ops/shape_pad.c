@@ -16,8 +16,8 @@ static cnn_status infer(const void *attributes, const cnn_tensor *const *inputs,
                         cnn_shape_text(shape, sizeof shape, x->rank, x->shape));
     }
     cnn_infer_like(info, x);
-    info->shape[1] += a->top + a->bottom;
-    info->shape[2] += a->left + a->right;
+    info->shape[1] += (int64_t)a->top + a->bottom;
+    info->shape[2] += (int64_t)a->left + a->right;
     return CNN_OK;
 }
 

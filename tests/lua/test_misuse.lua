@@ -234,3 +234,25 @@ function TestMisuse.test_metamethods_called_by_hand()
   local run = model()
   attempt("collected", function() run:fit{cnn.ones{1, 2}, {0}, verbose = 0, callbacks = {stopping}} end)
 end
+
+-- Shapes whose products, windows or steps leave the range of an int are refused, never computed with.
+function TestMisuse.test_sizes_beyond_all_bounds()
+  local layers, huge = cnn.layers, 2000000000
+  local wide = cnn.Input{4, 4, 1}
+  local cases = {
+    {layers.UpSampling2D{{60000, 60000}}, cnn.Input{60000, 60000, 3}},
+    {layers.Add(), {cnn.Input{huge, 1, 1, 1}, cnn.Input{1, huge, huge, huge}}},
+    {layers.ZeroPadding2D{{{huge, huge}, {huge, huge}}}, wide},
+    {layers.Cropping2D{{{huge, huge}, {huge, huge}}}, wide},
+    {layers.Conv2DTranspose{2, 3, strides = huge}, wide},
+    {layers.Conv2DTranspose{2, 3, dilation_rate = huge}, wide},
+    {layers.Conv2D{2, 3, dilation_rate = huge}, wide},
+    {layers.DepthwiseConv2D{3, dilation_rate = huge}, wide},
+    {layers.Conv1D{2, 3, dilation_rate = huge}, cnn.Input{4, 1}},
+  }
+  for i, case in ipairs(cases) do
+    local fine, message = pcall(case[1], case[2])
+    lu.assertFalse(fine, "case " .. i)
+    lu.assertEquals(type(message), "string")
+  end
+end
