@@ -89,12 +89,12 @@ cnn_status cnn_conv_check_sizes(const char *who, const cnn_tensor *x, const cnn_
     for (int i = 0; fits && i < axes; i++)
         fits = x->shape[i + 1] * strides[i] + extent(weights->shape[i], dilation_rate[i]) <= INT_MAX;
     if (fits) return CNN_OK;
-    return cnn_fail(CNN_ERROR_SHAPE,
-                    "%s: an input of shape %s with weights %s has sizes that are unknown, or too large with "
-                    "these strides "
-                    "and this dilation",
-                    who, cnn_shape_text(shape, sizeof shape, x->rank, x->shape),
-                    cnn_shape_text(window, sizeof window, weights->rank, weights->shape));
+    return cnn_fail(
+        CNN_ERROR_SHAPE,
+        "%s: an input of shape %s does not fit weights %s: sizes are unknown, or too large with these "
+        "strides and this dilation",
+        who, cnn_shape_text(shape, sizeof shape, x->rank, x->shape),
+        cnn_shape_text(window, sizeof window, weights->rank, weights->shape));
 }
 
 static cnn_status check_shapes(const cnn_conv2d *a, const cnn_tensor *x, const cnn_tensor *w,
