@@ -182,7 +182,8 @@ void cnn_layer_set_trainable(cnn_layer *layer, bool trainable) {
 
 /* ---- calls --------------------------------------------------------------------------------------------- */
 
-cnn_status cnn_layer_fail(const cnn_layer *layer, cnn_status status) {
+/* Puts the layer before the message: its class, and its name where that is not the default. */
+static cnn_status fail_in_layer(const cnn_layer *layer, cnn_status status) {
     char base[64], who[160];
     cnn_snake_case(base, sizeof base, layer->class->name);
     if (layer->name && strncmp(layer->name, base, strlen(base)) != 0)
@@ -299,7 +300,7 @@ cnn_status cnn_layer_build(cnn_layer *layer, int rank, const int64_t *shape) {
     CNN_TRY(cnn_symbolic_input(&input, rank - 1, shape + 1, CNN_FLOAT32));
     cnn_status status = build_for(layer, (const cnn_tensor *const *)&input, 1);
     cnn_tensor_release(input);
-    return status == CNN_OK ? CNN_OK : cnn_layer_fail(layer, status);
+    return status == CNN_OK ? CNN_OK : fail_in_layer(layer, status);
 }
 
 int cnn_layer_output_count(const cnn_layer *layer) {
@@ -336,7 +337,7 @@ cnn_status cnn_layer_call_all(cnn_tensor **outs, cnn_layer *layer, cnn_tensor *c
                                                : "%s: expected several inputs, got %d",
                         layer->name, count);
     cnn_status status = build_for(layer, (const cnn_tensor *const *)inputs, count);
-    if (status != CNN_OK) return cnn_layer_fail(layer, status);
+    if (status != CNN_OK) return fail_in_layer(layer, status);
     int n_results = cnn_layer_output_count(layer);
     cnn_tensor *results[CNN_MAX_INPUTS];
     for (int i = 0; i < n_results; i++) results[i] = NULL;
@@ -345,7 +346,7 @@ cnn_status cnn_layer_call_all(cnn_tensor **outs, cnn_layer *layer, cnn_tensor *c
         status = record_results(layer, results, n_results, inputs, count);
     if (status != CNN_OK) {
         for (int i = 0; i < n_results; i++) cnn_tensor_release(results[i]);
-        return cnn_layer_fail(layer, status);
+        return fail_in_layer(layer, status);
     }
     memcpy(outs, results, (size_t)n_results * sizeof *results);
     return CNN_OK;

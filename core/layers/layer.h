@@ -79,9 +79,6 @@ cnn_status cnn_layer_add_variable(cnn_variable **out, cnn_layer *layer, const ch
                                   bool trainable);
 void cnn_variable_release(cnn_variable *variable);
 
-/* "dense: …" as messages name a layer: by class and, where it differs from the default, by name. */
-cnn_status cnn_layer_fail(const cnn_layer *layer, cnn_status status);
-
 /* An error unless the input has this rank ("expected 4 axes [N,H,W,C], got shape …"). */
 cnn_status cnn_layer_expect_rank(const cnn_layer *layer, const cnn_tensor *input, int rank, const char *axes);
 

@@ -8,8 +8,6 @@
 
 #include "base/memory.h"
 
-#include <limits.h>
-
 /* The one step that reads a value, or -1; aliases count as other readers. */
 static int only_reader(const cnn_plan *plan, int index) {
     const value *v = &plan->values[index];
@@ -37,9 +35,10 @@ static bool absorb_pool(step *s, const step *next) {
     if (s->op != &cnn_op_conv2d || next->op != &cnn_op_max_pool2d) return false;
     cnn_conv2d *conv = s->attributes;
     const cnn_pool2d *pool = next->attributes;
+    int strides[2];
+    cnn_pool2d_strides(pool, strides);
     if (conv->pool[0] > 1 || conv->pool[1] > 1 || pool->padding != CNN_PADDING_VALID) return false;
-    for (int i = 0; i < 2; i++)
-        if (pool->strides[i] != INT_MIN && pool->strides[i] != pool->pool_size[i]) return false;
+    if (strides[0] != pool->pool_size[0] || strides[1] != pool->pool_size[1]) return false;
     if (pool->pool_size[0] > 15 || pool->pool_size[1] > 15) return false;
     conv->pool[0] = pool->pool_size[0];
     conv->pool[1] = pool->pool_size[1];

@@ -83,15 +83,16 @@ static const cnn_param gelu_params[] = {CNN_PARAM(BOOL, cnn_activation_op, appro
                                                   .help = "by tanh rather than the error function"),
                                         {0}};
 
-const cnn_op cnn_op_relu = {
-    .class = CNN_CLASS("op", "relu", NULL, cnn_activation_op, no_params, "max(x, 0), element by element."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .per_sample = true,
-    .needs = CNN_NEEDS_OUTPUT,
-    .infer = infer,
-    .forward = forward,
-    .backward = backward};
+/* The ops differ in name, parameter and in what their derivative is told by: the input or the output. */
+#define ELEMENTWISE(name_, aliases_, params_, needs_, help_)                                                 \
+    {                                                                                                        \
+        .class = CNN_CLASS("op", name_, aliases_, cnn_activation_op, params_, help_), .min_inputs = 1,       \
+        .max_inputs = 1, .per_sample = true, .needs = needs_, .infer = infer, .forward = forward,            \
+        .backward = backward                                                                                 \
+    }
+
+const cnn_op cnn_op_relu =
+    ELEMENTWISE("relu", NULL, no_params, CNN_NEEDS_OUTPUT, "max(x, 0), element by element.");
 
 const cnn_op cnn_op_leaky_relu = {.class = CNN_CLASS("op", "leaky_relu", NULL, cnn_activation_op,
                                                      leaky_relu_params,
@@ -114,148 +115,47 @@ const cnn_op cnn_op_elu = {.class = CNN_CLASS("op", "elu", NULL, cnn_activation_
                            .forward = forward,
                            .backward = backward};
 
-const cnn_op cnn_op_selu = {
-    .class = CNN_CLASS("op", "selu", NULL, cnn_activation_op, no_params,
-                       "1.0507·elu(x) with alpha = 1.6733: activations keep mean 0 and variance 1."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .per_sample = true,
-    .needs = CNN_NEEDS_OUTPUT,
-    .infer = infer,
-    .forward = forward,
-    .backward = backward};
+const cnn_op cnn_op_selu =
+    ELEMENTWISE("selu", NULL, no_params, CNN_NEEDS_OUTPUT,
+                "1.0507·elu(x) with alpha = 1.6733: activations keep mean 0 and variance 1.");
 
-const cnn_op cnn_op_sigmoid = {.class = CNN_CLASS("op", "sigmoid", NULL, cnn_activation_op, no_params,
-                                                  "1 / (1 + e^-x), element by element."),
-                               .min_inputs = 1,
-                               .max_inputs = 1,
-                               .per_sample = true,
-                               .needs = CNN_NEEDS_OUTPUT,
-                               .infer = infer,
-                               .forward = forward,
-                               .backward = backward};
+const cnn_op cnn_op_sigmoid =
+    ELEMENTWISE("sigmoid", NULL, no_params, CNN_NEEDS_OUTPUT, "1 / (1 + e^-x), element by element.");
 
-const cnn_op cnn_op_tanh = {.class = CNN_CLASS("op", "tanh", NULL, cnn_activation_op, no_params,
-                                               "The hyperbolic tangent, element by element."),
-                            .min_inputs = 1,
-                            .max_inputs = 1,
-                            .per_sample = true,
-                            .needs = CNN_NEEDS_OUTPUT,
-                            .infer = infer,
-                            .forward = forward,
-                            .backward = backward};
+const cnn_op cnn_op_tanh =
+    ELEMENTWISE("tanh", NULL, no_params, CNN_NEEDS_OUTPUT, "The hyperbolic tangent, element by element.");
 
-const cnn_op cnn_op_exp = {
-    .class = CNN_CLASS("op", "exp", "exponential", cnn_activation_op, no_params, "e^x, element by element."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .per_sample = true,
-    .needs = CNN_NEEDS_OUTPUT,
-    .infer = infer,
-    .forward = forward,
-    .backward = backward};
+const cnn_op cnn_op_exp =
+    ELEMENTWISE("exp", "exponential", no_params, CNN_NEEDS_OUTPUT, "e^x, element by element.");
 
-const cnn_op cnn_op_sqrt = {.class = CNN_CLASS("op", "sqrt", NULL, cnn_activation_op, no_params,
-                                               "The square root, element by element."),
-                            .min_inputs = 1,
-                            .max_inputs = 1,
-                            .per_sample = true,
-                            .needs = CNN_NEEDS_OUTPUT,
-                            .infer = infer,
-                            .forward = forward,
-                            .backward = backward};
+const cnn_op cnn_op_sqrt =
+    ELEMENTWISE("sqrt", NULL, no_params, CNN_NEEDS_OUTPUT, "The square root, element by element.");
 
-const cnn_op cnn_op_relu6 = {.class = CNN_CLASS("op", "relu6", NULL, cnn_activation_op, no_params,
-                                                "min(max(x, 0), 6), element by element."),
-                             .min_inputs = 1,
-                             .max_inputs = 1,
-                             .per_sample = true,
-                             .needs = CNN_NEEDS_OUTPUT,
-                             .infer = infer,
-                             .forward = forward,
-                             .backward = backward};
+const cnn_op cnn_op_relu6 =
+    ELEMENTWISE("relu6", NULL, no_params, CNN_NEEDS_OUTPUT, "min(max(x, 0), 6), element by element.");
 
-const cnn_op cnn_op_hard_sigmoid = {.class =
-                                        CNN_CLASS("op", "hard_sigmoid", NULL, cnn_activation_op, no_params,
-                                                  "x/6 + 1/2, clipped to [0, 1], element by element."),
-                                    .min_inputs = 1,
-                                    .max_inputs = 1,
-                                    .per_sample = true,
-                                    .needs = CNN_NEEDS_OUTPUT,
-                                    .infer = infer,
-                                    .forward = forward,
-                                    .backward = backward};
+const cnn_op cnn_op_hard_sigmoid = ELEMENTWISE("hard_sigmoid", NULL, no_params, CNN_NEEDS_OUTPUT,
+                                               "x/6 + 1/2, clipped to [0, 1], element by element.");
 
-const cnn_op cnn_op_softsign = {.class = CNN_CLASS("op", "softsign", NULL, cnn_activation_op, no_params,
-                                                   "x / (1 + |x|), element by element."),
-                                .min_inputs = 1,
-                                .max_inputs = 1,
-                                .per_sample = true,
-                                .needs = CNN_NEEDS_OUTPUT,
-                                .infer = infer,
-                                .forward = forward,
-                                .backward = backward};
+const cnn_op cnn_op_softsign =
+    ELEMENTWISE("softsign", NULL, no_params, CNN_NEEDS_OUTPUT, "x / (1 + |x|), element by element.");
 
-const cnn_op cnn_op_softplus = {.class = CNN_CLASS("op", "softplus", NULL, cnn_activation_op, no_params,
-                                                   "log(1 + e^x), element by element."),
-                                .min_inputs = 1,
-                                .max_inputs = 1,
-                                .per_sample = true,
-                                .needs = 1u << 0,
-                                .infer = infer,
-                                .forward = forward,
-                                .backward = backward};
+const cnn_op cnn_op_softplus =
+    ELEMENTWISE("softplus", NULL, no_params, 1u << 0, "log(1 + e^x), element by element.");
 
-const cnn_op cnn_op_silu = {.class = CNN_CLASS("op", "silu", "swish", cnn_activation_op, no_params,
-                                               "x·sigmoid(x), element by element."),
-                            .min_inputs = 1,
-                            .max_inputs = 1,
-                            .per_sample = true,
-                            .needs = 1u << 0,
-                            .infer = infer,
-                            .forward = forward,
-                            .backward = backward};
+const cnn_op cnn_op_silu =
+    ELEMENTWISE("silu", "swish", no_params, 1u << 0, "x·sigmoid(x), element by element.");
 
-const cnn_op cnn_op_gelu = {.class =
-                                CNN_CLASS("op", "gelu", NULL, cnn_activation_op, gelu_params,
-                                          "x·Φ(x), Φ being the normal distribution, element by element."),
-                            .min_inputs = 1,
-                            .max_inputs = 1,
-                            .per_sample = true,
-                            .needs = 1u << 0,
-                            .infer = infer,
-                            .forward = forward,
-                            .backward = backward};
+const cnn_op cnn_op_gelu = ELEMENTWISE("gelu", NULL, gelu_params, 1u << 0,
+                                       "x·Φ(x), Φ being the normal distribution, element by element.");
 
-const cnn_op cnn_op_square = {
-    .class = CNN_CLASS("op", "square", NULL, cnn_activation_op, no_params, "x², element by element."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .per_sample = true,
-    .needs = 1u << 0,
-    .infer = infer,
-    .forward = forward,
-    .backward = backward};
+const cnn_op cnn_op_square = ELEMENTWISE("square", NULL, no_params, 1u << 0, "x², element by element.");
 
-const cnn_op cnn_op_log = {.class = CNN_CLASS("op", "log", NULL, cnn_activation_op, no_params,
-                                              "The natural logarithm, element by element."),
-                           .min_inputs = 1,
-                           .max_inputs = 1,
-                           .per_sample = true,
-                           .needs = 1u << 0,
-                           .infer = infer,
-                           .forward = forward,
-                           .backward = backward};
+const cnn_op cnn_op_log =
+    ELEMENTWISE("log", NULL, no_params, 1u << 0, "The natural logarithm, element by element.");
 
-const cnn_op cnn_op_abs = {.class = CNN_CLASS("op", "abs", NULL, cnn_activation_op, no_params,
-                                              "|x|, element by element; the gradient at 0 is 0."),
-                           .min_inputs = 1,
-                           .max_inputs = 1,
-                           .per_sample = true,
-                           .needs = 1u << 0,
-                           .infer = infer,
-                           .forward = forward,
-                           .backward = backward};
+const cnn_op cnn_op_abs =
+    ELEMENTWISE("abs", NULL, no_params, 1u << 0, "|x|, element by element; the gradient at 0 is 0.");
 
 /* ---- linear ones --------------------------------------------------------------------------------------- */
 

@@ -30,8 +30,7 @@ int64_t cnn_window_output(int64_t in, int window, int stride, int padding, int *
     return out;
 }
 
-/* Cells that a dilated kernel spans along an axis. */
-static int64_t extent(int64_t kernel, int dilation) {
+int64_t cnn_window_extent(int64_t kernel, int dilation) {
     return (kernel - 1) * dilation + 1;
 }
 
@@ -47,7 +46,8 @@ static cnn_conv geometry(const cnn_conv2d *a, const cnn_tensor *x, const cnn_ten
                   .dilation_h = a->dilation_rate[0],
                   .dilation_w = a->dilation_rate[1],
                   .groups = a->groups};
-    int window_h = (int)extent(c.kernel_h, c.dilation_h), window_w = (int)extent(c.kernel_w, c.dilation_w);
+    int window_h = (int)cnn_window_extent(c.kernel_h, c.dilation_h),
+        window_w = (int)cnn_window_extent(c.kernel_w, c.dilation_w);
     c.out_h = (int)cnn_window_output(c.in_h, window_h, c.stride_h, a->padding, &c.pad_top);
     c.out_w = (int)cnn_window_output(c.in_w, window_w, c.stride_w, a->padding, &c.pad_left);
     return c;
@@ -87,7 +87,8 @@ cnn_status cnn_conv_check_sizes(const char *who, const cnn_tensor *x, const cnn_
     for (int i = 1; i < x->rank; i++) fits = fits && x->shape[i] >= 0 && x->shape[i] <= INT_MAX;
     for (int i = 0; i < weights->rank; i++) fits = fits && weights->shape[i] <= INT_MAX;
     for (int i = 0; fits && i < axes; i++)
-        fits = x->shape[i + 1] * strides[i] + extent(weights->shape[i], dilation_rate[i]) <= INT_MAX;
+        fits =
+            x->shape[i + 1] * strides[i] + cnn_window_extent(weights->shape[i], dilation_rate[i]) <= INT_MAX;
     if (fits) return CNN_OK;
     return cnn_fail(
         CNN_ERROR_SHAPE,
@@ -133,7 +134,8 @@ static cnn_status infer(const void *attributes, const cnn_tensor *const *inputs,
     if (c.out_h < a->pool[0] || c.out_w < a->pool[1]) {
         char shape[CNN_SHAPE_TEXT];
         return cnn_fail(CNN_ERROR_SHAPE, "conv2d: a %d×%d window does not fit an input of shape %s",
-                        (int)extent(c.kernel_h, c.dilation_h), (int)extent(c.kernel_w, c.dilation_w),
+                        (int)cnn_window_extent(c.kernel_h, c.dilation_h),
+                        (int)cnn_window_extent(c.kernel_w, c.dilation_w),
                         cnn_shape_text(shape, sizeof shape, 4, x->shape));
     }
     info->rank = 4;

@@ -25,6 +25,9 @@ extern const cnn_op cnn_op_conv2d;
 cnn_status cnn_conv_check_sizes(const char *who, const cnn_tensor *x, const cnn_tensor *weights, int axes,
                                 const int *strides, const int *dilation_rate);
 
+/* Cells that a dilated kernel spans along an axis. */
+int64_t cnn_window_extent(int64_t kernel, int dilation);
+
 /* TensorFlow's sizes: 'valid' floor((in - window) / stride) + 1, 'same' ceil(in / stride) with the odd cell of padding
  * at the end. window is after dilation. before: the padding at the start. Negative or 0: the window does not fit. */
 int64_t cnn_window_output(int64_t in, int window, int stride, int padding, int *before);

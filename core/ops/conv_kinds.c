@@ -24,7 +24,7 @@ static cnn_conv conv1d_geometry(const cnn_conv1d *a, const cnn_tensor *x, const 
                   .dilation_h = 1,
                   .dilation_w = a->dilation_rate,
                   .groups = a->groups};
-    int window = (c.kernel_w - 1) * c.dilation_w + 1;
+    int window = (int)cnn_window_extent(c.kernel_w, c.dilation_w);
     if (a->padding == CNN_PADDING_CAUSAL) { /* no output sees what comes after it */
         c.pad_left = window - 1;
         c.out_w = c.in_w > 0 ? (c.in_w - 1) / c.stride_w + 1 : 0;
@@ -46,7 +46,8 @@ static cnn_conv depthwise_geometry(const cnn_depthwise_conv2d *a, const cnn_tens
                   .dilation_h = a->dilation_rate[0],
                   .dilation_w = a->dilation_rate[1],
                   .groups = (int)x->shape[3]};
-    int window_h = (c.kernel_h - 1) * c.dilation_h + 1, window_w = (c.kernel_w - 1) * c.dilation_w + 1;
+    int window_h = (int)cnn_window_extent(c.kernel_h, c.dilation_h);
+    int window_w = (int)cnn_window_extent(c.kernel_w, c.dilation_w);
     c.out_h = (int)cnn_window_output(c.in_h, window_h, c.stride_h, a->padding, &c.pad_top);
     c.out_w = (int)cnn_window_output(c.in_w, window_w, c.stride_w, a->padding, &c.pad_left);
     return c;
@@ -82,7 +83,8 @@ static cnn_status plan_memory(const char *who, const cnn_conv *c, const cnn_tens
     char shape[CNN_SHAPE_TEXT];
     if (c->out_h < 1 || c->out_w < 1)
         return cnn_fail(CNN_ERROR_SHAPE, "%s: a %d×%d window does not fit an input of shape %s", who,
-                        (c->kernel_h - 1) * c->dilation_h + 1, (c->kernel_w - 1) * c->dilation_w + 1,
+                        (int)cnn_window_extent(c->kernel_h, c->dilation_h),
+                        (int)cnn_window_extent(c->kernel_w, c->dilation_w),
                         cnn_shape_text(shape, sizeof shape, x->rank, x->shape));
     const cnn_kernels *k = cnn_kernel();
     info->prepared = (k->conv_packed_size(c) + k->conv_packed_grad_size(c)) * sizeof(float) + CNN_ALIGN;

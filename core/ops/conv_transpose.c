@@ -37,7 +37,8 @@ static cnn_conv geometry(const cnn_conv2d_transpose *a, const cnn_tensor *x, con
                   .dilation_h = a->dilation_rate[0],
                   .dilation_w = a->dilation_rate[1],
                   .groups = 1};
-    int window_h = (c.kernel_h - 1) * c.dilation_h + 1, window_w = (c.kernel_w - 1) * c.dilation_w + 1;
+    int window_h = (int)cnn_window_extent(c.kernel_h, c.dilation_h);
+    int window_w = (int)cnn_window_extent(c.kernel_w, c.dilation_w);
     c.in_h = result_size(c.out_h, window_h, c.stride_h, a->padding, a->output_padding[0]);
     c.in_w = result_size(c.out_w, window_w, c.stride_w, a->padding, a->output_padding[1]);
     c.pad_top = padding_before(c.out_h, window_h, c.stride_h, a->padding, c.in_h);

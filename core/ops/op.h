@@ -60,8 +60,7 @@ struct cnn_op {
     int min_inputs, max_inputs;
     bool per_sample;
     bool self_parallel; /* spreads its own work with cnn_parallel when called on the whole batch */
-    bool
-        alias; /* the output is input 0's elements under another shape: forward and backward are never called */
+    bool alias;         /* the output is input 0 under another shape: forward and backward are never called */
     unsigned shared;    /* bit i: input i has no sample axis */
     unsigned needs;     /* what backward reads: bit i for input i, CNN_NEEDS_OUTPUT */
     unsigned constant;  /* bit i: input i never has a gradient (labels); it may be of any dtype */

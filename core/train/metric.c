@@ -108,10 +108,6 @@ void cnn_metric_free(cnn_metric *metric) {
     cnn_object_free(metric);
 }
 
-cJSON *cnn_metric_config(const cnn_metric *metric) {
-    return cnn_object_config(metric);
-}
-
 /* ---- shapes ----------------------------------------------------------------------------------------------
  */
 

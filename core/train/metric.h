@@ -69,8 +69,6 @@ double cnn_metric_result(const cnn_metric *metric);
 /* All figures of a metric that has several (Precision at a list of thresholds), of which result is the first: writes at
  * most `capacity` and returns how many there are. */
 int cnn_metric_results(const cnn_metric *metric, double *values, int capacity);
-/* The arguments as a new JSON object, or NULL. */
-cJSON *cnn_metric_config(const cnn_metric *metric);
 
 /* For metrics: the element at a flat position; and the position of the first maximum of a row of `width` elements that
  * begins there, -1 where one is not a number. */
