@@ -57,6 +57,7 @@ typedef struct method_call {
     int n_inputs;
     bool training;
     cnn_tensor *result; /* retained */
+    cJSON *config;      /* owned */
 } method_call;
 
 /* Runs the function, which gets the method_call as a light userdata, in protected mode. */
@@ -345,6 +346,27 @@ bool lcnn_custom_config(lua_State *L, cnn_layer *layer) {
     return true;
 }
 
+static int write_config(lua_State *L) {
+    method_call *call = lua_touserdata(L, 1);
+    lcnn_custom_config(L, &call->self->layer);
+    call->config = cJSON_Duplicate(lcnn_to_json(L, lua_gettop(L), "get_config"), true);
+    return 0;
+}
+
+/* What get_config gives, for files. */
+static cnn_status custom_config(cJSON **out, const cnn_layer *layer, cnn_keras keras) {
+    method_call call = {.self = (custom *)layer};
+    CNN_TRY(run(class_of(call.self)->L, write_config, &call));
+    cJSON *dtype = cnn_policy_spec.write(layer->dtype, keras);
+    if (!dtype || !cJSON_ReplaceItemInObjectCaseSensitive(call.config, "dtype", dtype)) {
+        cJSON_Delete(dtype);
+        cJSON_Delete(call.config);
+        return cnn_fail_memory(256);
+    }
+    *out = call.config;
+    return CNN_OK;
+}
+
 /* ---- classes --------------------------------------------------------------------------------------------- */
 
 static bool is_common(const char *name) {
@@ -467,6 +489,7 @@ static int custom_layer(lua_State *L) {
                                      .min_inputs = 1,
                                      .max_inputs = CNN_MAX_INPUTS,
                                      .init = custom_init,
+                                     .config = custom_config,
                                      .build = custom_build,
                                      .call = custom_call,
                                      .close = custom_close,

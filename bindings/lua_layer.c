@@ -234,14 +234,16 @@ int lcnn_push_list(lua_State *L, int count) {
 }
 
 /*** Applies a layer: layer(x), layer({x1, x2}), layer(x, {training = true}). A model with several outputs gives a table
-of tensors. */
+of tensors.
+training = false, said of symbolic tensors, holds in training too: batch normalization and dropout stay as in inference. */
 int lcnn_layer_call(lua_State *L) {
     enum { MOST = 64 };
     cnn_layer *layer = lcnn_check_layer(L, 1);
-    bool training = false;
+    bool training = false, inference = false;
     if (lua_type(L, 3) == LUA_TTABLE) {
         lua_getfield(L, 3, "training");
         training = lua_toboolean(L, -1);
+        inference = lua_isboolean(L, -1) && !training;
     }
     lua_settop(L, 2);
     int type = lua_type(L, 2);
@@ -253,7 +255,8 @@ int lcnn_layer_call(lua_State *L) {
     int list = lua_gettop(L);
     int count = lcnn_tensor_list(L, 2, inputs, MOST, layer->name);
     for (int i = 0; i < count; i++) cnn_tensor_retain(inputs[i]);
-    cnn_status status = cnn_layer_call_all(results, layer, inputs, count, training);
+    cnn_status status = inference ? cnn_layer_call_inference(results, layer, inputs, count)
+                                  : cnn_layer_call_all(results, layer, inputs, count, training);
     for (int i = 0; i < count; i++) cnn_tensor_release(inputs[i]);
     if (n_results == 1) return lcnn_push_result(L, status, &result);
     lcnn_check(L, status);
@@ -271,7 +274,7 @@ static int get_config(lua_State *L) {
     const cnn_layer *layer = lcnn_check_layer(L, 1);
     cJSON *json = NULL;
     if (cnn_layer_is_model(layer))
-        lcnn_check(L, cnn_model_config_json(&json, (const cnn_model *)layer));
+        lcnn_check(L, cnn_model_config_json(&json, (const cnn_model *)layer, CNN_KERAS_2));
     else
         json = cnn_layer_config_json(layer);
     if (!json) lcnn_fail(L, "out of memory");

@@ -128,6 +128,15 @@ static cnn_status read_choice(const char *who, const cnn_param *param, const cJS
     return expected(who, param, what, value);
 }
 
+static cnn_status check_spec(const char *who, const cnn_param *param, const cJSON *value) {
+    if (!param->spec || !param->spec->check) return CNN_OK;
+    cnn_status status = param->spec->check(cJSON_IsNull(value) ? NULL : value);
+    if (status == CNN_OK) return CNN_OK;
+    char context[128];
+    snprintf(context, sizeof context, "%s: '%s'", who, param->name);
+    return cnn_fail_in(status, context);
+}
+
 static cnn_status read_param(const char *who, const cnn_param *param, const cJSON *value, void *target) {
     void *field = (char *)target + param->offset;
     bool null = cJSON_IsNull(value) && param->nullable;
@@ -168,11 +177,17 @@ static cnn_status read_param(const char *who, const cnn_param *param, const cJSO
         return read_shape(who, param, value, field);
     case CNN_PARAM_JSON: {
         cJSON *copy = NULL;
+        CNN_TRY(check_spec(who, param, value));
         if (!cJSON_IsNull(value) && !(copy = cJSON_Duplicate(value, true))) return cnn_fail_memory(64);
         cJSON_Delete(*(cJSON **)field);
         *(cJSON **)field = copy;
         return CNN_OK;
     }
+    case CNN_PARAM_NOTHING:
+        if (cJSON_IsNull(value) || cJSON_IsFalse(value)) return CNN_OK;
+        return cnn_fail(CNN_ERROR_ARGUMENT, "%s: '%s' is not supported", who, param->name);
+    case CNN_PARAM_IGNORED:
+        return CNN_OK;
     }
     return CNN_OK;
 }
@@ -220,16 +235,21 @@ cnn_status cnn_params_read(const char *who, const cnn_param *params, const cJSON
     return CNN_OK;
 }
 
-static cJSON *shape_json(const cnn_shape *shape) {
+/* Sizes below 0 are unknown ones, unless the param's bounds allow for them. */
+static cJSON *shape_json(const cnn_param *param, const cnn_shape *shape) {
     if (shape->rank < 0) return cJSON_CreateNull();
     cJSON *list = cJSON_CreateArray();
-    for (int i = 0; list && i < shape->rank; i++)
-        cJSON_AddItemToArray(list, shape->sizes[i] < 0 ? cJSON_CreateNull()
-                                                       : cJSON_CreateNumber((double)shape->sizes[i]));
+    for (int i = 0; list && i < shape->rank; i++) {
+        bool unknown = shape->sizes[i] < 0 && param->low >= 0;
+        cJSON *size = unknown ? cJSON_CreateNull() : cJSON_CreateNumber((double)shape->sizes[i]);
+        if (size && cJSON_AddItemToArray(list, size)) continue;
+        cJSON_Delete(list);
+        list = NULL;
+    }
     return list;
 }
 
-static cJSON *param_json(const cnn_param *param, const void *source) {
+static cJSON *param_json(const cnn_param *param, const void *source, cnn_keras keras) {
     const void *field = (const char *)source + param->offset;
     char word[64];
     switch (param->type) {
@@ -249,19 +269,32 @@ static cJSON *param_json(const cnn_param *param, const void *source) {
     case CNN_PARAM_PAIR:
         return *(const int *)field == INT_MIN ? cJSON_CreateNull() : cJSON_CreateIntArray(field, 2);
     case CNN_PARAM_SHAPE:
-        return shape_json(field);
+        return shape_json(param, field);
     case CNN_PARAM_JSON: {
         const cJSON *json = *(cJSON *const *)field;
+        if (keras != CNN_KERAS_NONE && param->spec) return param->spec->write(json, keras);
         return json ? cJSON_Duplicate(json, true) : cJSON_CreateNull();
     }
+    case CNN_PARAM_NOTHING:
+    case CNN_PARAM_IGNORED:
+        return cJSON_Parse(param->fallback);
     }
     return NULL;
 }
 
-cJSON *cnn_params_write(cJSON *into, const cnn_param *params, const void *source) {
+static bool is_written(const cnn_param *param, cnn_keras keras) {
+    if (param->derived) return false;
+    return param->only == CNN_KERAS_NONE || param->only == (keras == CNN_KERAS_2 ? keras : CNN_KERAS_3);
+}
+
+cJSON *cnn_params_write(cJSON *into, const cnn_param *params, const void *source, cnn_keras keras) {
     for (const cnn_param *p = params; into && p->name; p++) {
-        if (p->derived) continue;
-        cJSON *json = param_json(p, source);
+        if (!is_written(p, keras)) continue;
+        cJSON *json = param_json(p, source, keras);
+        if (p->if_set && keras != CNN_KERAS_NONE && cJSON_IsNull(json)) {
+            cJSON_Delete(json);
+            continue;
+        }
         if (!json || !cJSON_AddItemToObject(into, p->name, json)) {
             cJSON_Delete(json);
             cJSON_Delete(into);
@@ -350,13 +383,54 @@ cnn_status cnn_object_from(void **out, const cnn_class *const *classes, const cJ
 }
 
 cJSON *cnn_object_config(const void *object) {
-    return cnn_params_write(cJSON_CreateObject(), ((const cnn_object *)object)->class->params, object);
+    return cnn_object_config_as(object, CNN_KERAS_NONE);
+}
+
+cJSON *cnn_object_config_as(const void *object, cnn_keras keras) {
+    return cnn_params_write(cJSON_CreateObject(), ((const cnn_object *)object)->class->params, object, keras);
+}
+
+cJSON *cnn_keras_object(const char *class_name, cJSON *config, const char *module, cnn_keras keras) {
+    cJSON *object = cJSON_CreateObject();
+    bool fine = object && config &&
+                (keras != CNN_KERAS_3 || cJSON_AddStringToObject(object, "module", module)) &&
+                cJSON_AddStringToObject(object, "class_name", class_name);
+    if (!fine || !cJSON_AddItemToObject(object, "config", config)) {
+        cJSON_Delete(config);
+        cJSON_Delete(object);
+        return NULL;
+    }
+    if (keras != CNN_KERAS_3 || cJSON_AddNullToObject(object, "registered_name")) return object;
+    cJSON_Delete(object);
+    return NULL;
 }
 
 void cnn_object_free(void *object) {
     if (!object) return;
     cnn_params_free(((cnn_object *)object)->class->params, object);
     cnn_free(object);
+}
+
+static bool make_exact(cJSON *item) {
+    char text[CNN_NUMBER_TEXT];
+    double value = item->valuedouble;
+    if (cJSON_IsNumber(item) && isnan(value)) {
+        item->type = (item->type & ~0xFF) | cJSON_NULL;
+    } else if (cJSON_IsNumber(item)) {
+        item->valuestring =
+            strdup(isinf(value) ? value > 0 ? "1e999" : "-1e999" : cnn_number_text(text, value));
+        item->type = (item->type & ~0xFF) | cJSON_Raw;
+        if (!item->valuestring) return false;
+    }
+    for (cJSON *child = item->child; child; child = child->next)
+        if (!make_exact(child)) return false;
+    return true;
+}
+
+char *cnn_json_print(cJSON *owned) {
+    char *text = owned && make_exact(owned) ? cJSON_PrintUnformatted(owned) : NULL;
+    cJSON_Delete(owned);
+    return text;
 }
 
 cnn_status cnn_json_parse(cJSON **out, const char *who, const char *text) {

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,5 +132,18 @@ char *cnn_thousands(char *buffer, size_t capacity, int64_t number) {
         buffer[used++] = digits[i];
     }
     buffer[used] = '\0';
+    return buffer;
+}
+
+char *cnn_number_text(char buffer[CNN_NUMBER_TEXT], double value) {
+    if (isnan(value)) return strcpy(buffer, "nan");
+    if (value == floor(value) && fabs(value) < 1e15) {
+        snprintf(buffer, CNN_NUMBER_TEXT, "%.0f", value);
+        return buffer;
+    }
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(buffer, CNN_NUMBER_TEXT, "%.*g", digits, value);
+        if (strtod(buffer, NULL) == value) break;
+    }
     return buffer;
 }

@@ -29,6 +29,10 @@ const char *cnn_nearest(const char *word, const char *const *candidates);
 /* "MaxPooling2D" → "max_pooling2d", as Keras names layers. */
 void cnn_snake_case(char *out, size_t capacity, const char *name);
 
+/* The shortest decimal that reads back as the same number, or nan, inf, -inf, into buffer; returns buffer. */
+enum { CNN_NUMBER_TEXT = 32 };
+char *cnn_number_text(char buffer[CNN_NUMBER_TEXT], double value);
+
 /* "55,744" */
 char *cnn_thousands(char *buffer, size_t capacity, int64_t number);
 

@@ -1,4 +1,4 @@
-/* Activations by name, and the layer that is nothing else. */
+/* Activations, and the layer that is nothing else. */
 #include "layers/activation.h"
 #include "layers/layer.h"
 #include "base/status.h"
@@ -9,25 +9,28 @@
 #include <string.h>
 
 /* cnn_class_find wants classes, which are what ops begin with. */
-static const cnn_class *const activations[] = {&cnn_op_relu.class,
-                                               &cnn_op_leaky_relu.class,
-                                               &cnn_op_elu.class,
-                                               &cnn_op_selu.class,
-                                               &cnn_op_sigmoid.class,
-                                               &cnn_op_tanh.class,
-                                               &cnn_op_softmax.class,
-                                               &cnn_op_softplus.class,
-                                               &cnn_op_log_softmax.class,
-                                               &cnn_op_silu.class,
-                                               &cnn_op_exp.class,
-                                               &cnn_op_identity.class,
-                                               NULL};
+static const cnn_class *const activations[] = {
+    &cnn_op_relu.class,     &cnn_op_leaky_relu.class,  &cnn_op_elu.class,      &cnn_op_selu.class,
+    &cnn_op_sigmoid.class,  &cnn_op_tanh.class,        &cnn_op_softmax.class,  &cnn_op_softplus.class,
+    &cnn_op_softsign.class, &cnn_op_log_softmax.class, &cnn_op_silu.class,     &cnn_op_gelu.class,
+    &cnn_op_relu6.class,    &cnn_op_exp.class,         &cnn_op_identity.class, NULL};
+
+/* Keras 3 may write a function as {"class_name": "function", "config": "relu"}. */
+static const cJSON *name_of_function(const cJSON *spec) {
+    const cJSON *class = cJSON_GetObjectItemCaseSensitive(spec, "class_name");
+    const cJSON *config = cJSON_GetObjectItemCaseSensitive(spec, "config");
+    bool function = cJSON_IsString(class) && strcmp(class->valuestring, "function") == 0;
+    return function && cJSON_IsString(config) ? config : spec;
+}
 
 cnn_status cnn_activation_read(cnn_activation *activation, const cJSON *spec) {
     *activation = (cnn_activation){0};
     if (!spec || cJSON_IsNull(spec)) return CNN_OK;
+    bool found;
+    CNN_TRY(cnn_activation_from_layer(activation, &found, spec));
+    if (found) return CNN_OK;
     void *attributes;
-    CNN_TRY(cnn_object_from(&attributes, activations, spec));
+    CNN_TRY(cnn_object_from(&attributes, activations, name_of_function(spec)));
     const cnn_class *class = ((const cnn_object *)attributes)->class;
     if (class != &cnn_op_identity.class) {
         activation->op = (const cnn_op *)class;
@@ -36,6 +39,39 @@ cnn_status cnn_activation_read(cnn_activation *activation, const cJSON *spec) {
     cnn_object_free(attributes);
     return CNN_OK;
 }
+
+/* True if its arguments are those that its name alone stands for. */
+static bool is_default(const cnn_activation *activation) {
+    void *fresh;
+    if (cnn_object_new(&fresh, &activation->op->class, NULL) != CNN_OK) return true;
+    cJSON *usual = cnn_object_config(fresh), *own = cnn_object_config(activation->attributes);
+    bool same = cJSON_Compare(usual, own, true);
+    cJSON_Delete(usual);
+    cJSON_Delete(own);
+    cnn_object_free(fresh);
+    return same;
+}
+
+/* Where a function's name in Keras, or in Keras 2 alone, is another than the op's. */
+static const char *function_name(const cnn_op *op, cnn_keras keras) {
+    if (op == &cnn_op_exp) return "exponential";
+    if (op == &cnn_op_silu && keras == CNN_KERAS_2) return "swish";
+    return op->class.name;
+}
+
+/* Functions by name; what has arguments of its own, or is no function of Keras 2, as the layer that Keras has for it. */
+static cJSON *write_activation(const cJSON *spec, cnn_keras keras) {
+    cnn_activation activation;
+    if (cnn_activation_read(&activation, spec) != CNN_OK) return NULL;
+    if (!activation.op) return cJSON_CreateString("linear");
+    bool younger = activation.op == &cnn_op_leaky_relu || activation.op == &cnn_op_relu6;
+    cJSON *layer = NULL;
+    if (!is_default(&activation) || (younger && keras == CNN_KERAS_2))
+        layer = cnn_activation_layer_json(&activation, keras);
+    return layer ? layer : cJSON_CreateString(function_name(activation.op, keras));
+}
+
+const cnn_param_spec cnn_activation_spec = {.write = write_activation};
 
 cnn_status cnn_activation_apply(cnn_tensor **out, const cnn_activation *activation, cnn_tensor *x) {
     if (!activation->op) {
@@ -49,20 +85,16 @@ cnn_status cnn_activation_apply(cnn_tensor **out, const cnn_activation *activati
 
 typedef struct activation_layer {
     cnn_layer layer;
-    cJSON *spec;
+    cJSON *activation_spec;
     cnn_activation activation;
 } activation_layer;
 
-static const cnn_param params[] = {
-    CNN_PARAM_NAMED(
-        JSON, activation_layer, spec, "activation", NULL,
-        .help = "its name: relu, leaky_relu, elu, selu, sigmoid, tanh, softmax, softplus, silu, linear"),
-    CNN_LAYER_PARAMS,
-    {0}};
+static const cnn_param params[] = {CNN_ACTIVATION_PARAM(activation_layer, NULL), CNN_LAYER_PARAMS, {0}};
 
 static cnn_status init(cnn_layer *layer) {
     activation_layer *self = (activation_layer *)layer;
-    return cnn_layer_argument(layer, "activation", cnn_activation_read(&self->activation, self->spec));
+    return cnn_layer_argument(layer, "activation",
+                              cnn_activation_read(&self->activation, self->activation_spec));
 }
 
 static cnn_status call(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n_inputs,

@@ -1,5 +1,7 @@
-/* Activations that are layers of their own, with arguments or weights: ReLU, LeakyReLU, ELU, PReLU, Softmax. */
+/* Activations that are layers of their own, with arguments or weights: ReLU, LeakyReLU, ELU, PReLU, Softmax. All but
+ * PReLU are one op with attributes, which other layers may have as their activation. */
 #include "layers/layer.h"
+#include "layers/activation.h"
 #include "layers/initializer.h"
 #include "base/status.h"
 #include "ops/activation.h"
@@ -7,15 +9,30 @@
 #include "ops/softmax.h"
 
 #include <math.h>
+#include <string.h>
 
 typedef struct advanced {
     cnn_layer layer;
     double max_value, negative_slope, threshold, alpha;
-    int axis;
+    cJSON *axis;
     cnn_shape shared_axes;
-    cJSON *alpha_initializer, *alpha_regularizer, *alpha_constraint;
-    cnn_variable *alphas; /* borrowed from the layer's list */
+    cJSON *alpha_initializer, *alpha_regularizer;
+    cnn_activation activation; /* of all but PReLU */
+    cnn_variable *alphas;      /* borrowed from the layer's list */
 } advanced;
+
+static void set_activation(cnn_layer *layer, const cnn_op *op, const void *attributes) {
+    cnn_activation *activation = &((advanced *)layer)->activation;
+    activation->op = op;
+    memcpy(activation->attributes, attributes, op->class.size);
+}
+
+static cnn_status call_op(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                          bool training) {
+    const cnn_activation *activation = &((advanced *)layer)->activation;
+    (void)n;
+    return cnn_op_apply(out, activation->op, activation->attributes, inputs, 1, training);
+}
 
 /* ---- ReLU ---------------------------------------------------------------------------------------------- */
 
@@ -28,20 +45,20 @@ static const cnn_param relu_params[] = {
     {0}};
 
 /* The plain case is the op that a plan fuses. */
-static cnn_status call_relu(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
-                            bool training) {
+static cnn_status init_relu(cnn_layer *layer) {
     const advanced *self = (advanced *)layer;
-    (void)n;
-    bool bounded = !isnan(self->max_value) || self->threshold != 0;
-    if (!bounded && self->negative_slope == 0)
-        return cnn_op_apply(out, &cnn_op_relu, NULL, inputs, 1, training);
-    if (bounded) {
-        cnn_bounded_relu a = {&cnn_op_bounded_relu.class, self->max_value, self->negative_slope,
-                              self->threshold};
-        return cnn_op_apply(out, &cnn_op_bounded_relu, &a, inputs, 1, training);
+    cnn_activation_op simple = {.class = &cnn_op_relu.class, .parameter = self->negative_slope};
+    if (!isnan(self->max_value) || self->threshold != 0) {
+        cnn_bounded_relu bounded = {&cnn_op_bounded_relu.class, self->max_value, self->negative_slope,
+                                    self->threshold};
+        set_activation(layer, &cnn_op_bounded_relu, &bounded);
+    } else if (self->negative_slope != 0) {
+        simple.class = &cnn_op_leaky_relu.class;
+        set_activation(layer, &cnn_op_leaky_relu, &simple);
+    } else {
+        set_activation(layer, &cnn_op_relu, &simple);
     }
-    cnn_activation_op a = {.class = &cnn_op_leaky_relu.class, .parameter = self->negative_slope};
-    return cnn_op_apply(out, &cnn_op_leaky_relu, &a, inputs, 1, training);
+    return CNN_OK;
 }
 
 extern const cnn_layer_class cnn_layer_relu, cnn_layer_leaky_relu, cnn_layer_elu, cnn_layer_prelu,
@@ -53,29 +70,26 @@ const cnn_layer_class cnn_layer_relu = {
                   "x from threshold to max_value, max_value above, negative_slope·(x - threshold) below."),
     .min_inputs = 1,
     .max_inputs = 1,
-    .call = call_relu};
+    .init = init_relu,
+    .call = call_op};
 
 /* ---- LeakyReLU and ELU --------------------------------------------------------------------------------- */
 
-static const cnn_param leaky_params[] = {
-    CNN_PARAM(FLOAT, advanced, negative_slope, "0.3", .low = 0, .help = "the slope below 0"),
-    CNN_PARAM(FLOAT, advanced, alpha, "null", .nullable = true, .derived = true, .low = 0,
-              .help = "an older name of negative_slope"),
-    CNN_LAYER_PARAMS,
-    {0}};
+static const cnn_param leaky_params[] = {CNN_PARAM(FLOAT, advanced, negative_slope, "0.3", .low = 0,
+                                                   .only = CNN_KERAS_3, .help = "the slope below 0"),
+                                         CNN_PARAM(FLOAT, advanced, alpha, "null", .nullable = true, .low = 0,
+                                                   .only = CNN_KERAS_2,
+                                                   .help = "an older name of negative_slope"),
+                                         CNN_LAYER_PARAMS,
+                                         {0}};
 
 static cnn_status init_leaky(cnn_layer *layer) {
     advanced *self = (advanced *)layer;
     if (!isnan(self->alpha)) self->negative_slope = self->alpha;
+    self->alpha = self->negative_slope;
+    cnn_activation_op a = {.class = &cnn_op_leaky_relu.class, .parameter = self->negative_slope};
+    set_activation(layer, &cnn_op_leaky_relu, &a);
     return CNN_OK;
-}
-
-static cnn_status call_leaky(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
-                             bool training) {
-    (void)n;
-    cnn_activation_op a = {.class = &cnn_op_leaky_relu.class,
-                           .parameter = ((advanced *)layer)->negative_slope};
-    return cnn_op_apply(out, &cnn_op_leaky_relu, &a, inputs, 1, training);
 }
 
 const cnn_layer_class cnn_layer_leaky_relu = {
@@ -84,18 +98,17 @@ const cnn_layer_class cnn_layer_leaky_relu = {
     .min_inputs = 1,
     .max_inputs = 1,
     .init = init_leaky,
-    .call = call_leaky};
+    .call = call_op};
 
 static const cnn_param elu_params[] = {
     CNN_PARAM(FLOAT, advanced, alpha, "1", .low = 0, .help = "minus the limit far below 0"),
     CNN_LAYER_PARAMS,
     {0}};
 
-static cnn_status call_elu(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
-                           bool training) {
-    (void)n;
+static cnn_status init_elu(cnn_layer *layer) {
     cnn_activation_op a = {.class = &cnn_op_elu.class, .parameter = ((advanced *)layer)->alpha};
-    return cnn_op_apply(out, &cnn_op_elu, &a, inputs, 1, training);
+    set_activation(layer, &cnn_op_elu, &a);
+    return CNN_OK;
 }
 
 const cnn_layer_class cnn_layer_elu = {.class =
@@ -103,24 +116,21 @@ const cnn_layer_class cnn_layer_elu = {.class =
                                                      "x where it is positive, alpha·(e^x - 1) elsewhere."),
                                        .min_inputs = 1,
                                        .max_inputs = 1,
-                                       .call = call_elu};
+                                       .init = init_elu,
+                                       .call = call_op};
 
 /* ---- PReLU --------------------------------------------------------------------------------------------- */
 
 static const cnn_param prelu_params[] = {
-    CNN_PARAM(JSON, advanced, alpha_initializer, "\"zeros\"", .help = "how the slopes start"),
-    CNN_PARAM(JSON, advanced, alpha_regularizer, "null", .help = "'l1', 'l2' or a table, for the slopes"),
-    CNN_UNSUPPORTED_PARAM(alpha_constraint, advanced),
+    CNN_INITIALIZER_PARAM(advanced, alpha_initializer, "alpha_initializer", "\"zeros\"",
+                          "how the slopes start"),
+    CNN_REGULARIZER_PARAM(advanced, alpha_regularizer, "alpha_regularizer",
+                          "'l1', 'l2' or a table, for the slopes"),
+    CNN_UNSUPPORTED_PARAM("alpha_constraint"),
     CNN_PARAM(SHAPE, advanced, shared_axes, "null",
               .help = "axes, from 1, along which one slope serves all: {1, 2} for pictures"),
     CNN_LAYER_PARAMS,
     {0}};
-
-static cnn_status init_prelu(cnn_layer *layer) {
-    advanced *self = (advanced *)layer;
-    CNN_TRY(cnn_initializer_check(self->alpha_initializer));
-    return cnn_layer_refuse(layer, "alpha_constraint", self->alpha_constraint);
-}
 
 static cnn_status build_prelu(cnn_layer *layer, const cnn_tensor *const *inputs, int n_inputs) {
     advanced *self = (advanced *)layer;
@@ -152,26 +162,88 @@ const cnn_layer_class cnn_layer_prelu = {.class = CNN_CLASS("layer", "PReLU", NU
                                                             "elsewhere."),
                                          .min_inputs = 1,
                                          .max_inputs = 1,
-                                         .init = init_prelu,
                                          .build = build_prelu,
                                          .call = call_prelu};
 
 /* ---- Softmax ------------------------------------------------------------------------------------------- */
 
 static const cnn_param softmax_params[] = {
-    CNN_PARAM(INT, advanced, axis, "-1", .help = "the axis along which the results sum to 1"),
+    CNN_PARAM(JSON, advanced, axis, "-1", .help = "the axis along which the results sum to 1"),
     CNN_LAYER_PARAMS,
     {0}};
 
-static cnn_status call_softmax(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
-                               bool training) {
-    (void)n;
-    cnn_softmax a = {&cnn_op_softmax.class, ((advanced *)layer)->axis};
-    return cnn_op_apply(out, &cnn_op_softmax, &a, inputs, 1, training);
+/* Keras takes a list of axes too. */
+static cnn_status init_softmax(cnn_layer *layer) {
+    const cJSON *axis = ((advanced *)layer)->axis;
+    if (cJSON_IsArray(axis) && cJSON_GetArraySize(axis) == 1) axis = axis->child;
+    if (!cJSON_IsNumber(axis) || axis->valuedouble != axis->valueint)
+        return cnn_fail(CNN_ERROR_ARGUMENT, "Softmax: 'axis' must be one whole number");
+    cnn_softmax a = {&cnn_op_softmax.class, axis->valueint};
+    set_activation(layer, &cnn_op_softmax, &a);
+    return CNN_OK;
 }
 
 const cnn_layer_class cnn_layer_softmax = {
     .class = CNN_CLASS("layer", "Softmax", NULL, advanced, softmax_params, "e^x / Σ e^x along an axis."),
     .min_inputs = 1,
     .max_inputs = 1,
-    .call = call_softmax};
+    .init = init_softmax,
+    .call = call_op};
+
+/* ---- as activations of other layers ------------------------------------------------------------------------ */
+
+static const cnn_class *const layers[] = {&cnn_layer_relu.class, &cnn_layer_leaky_relu.class,
+                                          &cnn_layer_elu.class, &cnn_layer_softmax.class, NULL};
+
+cnn_status cnn_activation_from_layer(cnn_activation *activation, bool *found, const cJSON *spec) {
+    const cJSON *name = cJSON_GetObjectItemCaseSensitive(spec, "class_name");
+    const cJSON *config = cJSON_GetObjectItemCaseSensitive(spec, "config");
+    int i = 0;
+    while (layers[i] && !(cJSON_IsString(name) && strcmp(layers[i]->name, name->valuestring) == 0)) i++;
+    *found = layers[i];
+    if (!layers[i]) return CNN_OK;
+    void *object; /* not made as a layer: it needs no name of its own */
+    CNN_TRY(cnn_object_new(&object, layers[i], cJSON_IsNull(config) ? NULL : config));
+    cnn_status status = ((const cnn_layer_class *)layers[i])->init(object);
+    if (status == CNN_OK) *activation = ((advanced *)object)->activation;
+    cnn_object_free(object);
+    return status;
+}
+
+/* The layer whose op this is, its arguments set. */
+static const cnn_class *as_layer(advanced *layer, const cnn_activation *activation) {
+    const cnn_activation_op *simple = (const void *)activation->attributes;
+    const cnn_bounded_relu *bounded = (const void *)activation->attributes;
+    if (activation->op == &cnn_op_leaky_relu) {
+        layer->alpha = layer->negative_slope = simple->parameter;
+        return &cnn_layer_leaky_relu.class;
+    }
+    if (activation->op == &cnn_op_elu) {
+        layer->alpha = simple->parameter;
+        return &cnn_layer_elu.class;
+    }
+    if (activation->op == &cnn_op_softmax) {
+        layer->axis = cJSON_CreateNumber(((const cnn_softmax *)(const void *)activation->attributes)->axis);
+        return layer->axis ? &cnn_layer_softmax.class : NULL;
+    }
+    bool bounds = activation->op == &cnn_op_bounded_relu;
+    layer->max_value = bounds ? bounded->max_value : 6;
+    layer->negative_slope = bounds ? bounded->negative_slope : 0;
+    layer->threshold = bounds ? bounded->threshold : 0;
+    return bounds || activation->op == &cnn_op_relu6 ? &cnn_layer_relu.class : NULL;
+}
+
+/* Without a name: nobody refers to it, and Keras gives it one. */
+cJSON *cnn_activation_layer_json(const cnn_activation *activation, cnn_keras keras) {
+    advanced layer = {0};
+    layer.layer.trainable = true;
+    const cnn_class *class = as_layer(&layer, activation);
+    cJSON *json = NULL;
+    if (class) {
+        cJSON *config = cnn_params_write(cJSON_CreateObject(), class->params, &layer, keras);
+        cJSON_DeleteItemFromObjectCaseSensitive(config, "name");
+        json = cnn_keras_object(class->name, config, "keras.layers", keras);
+    }
+    cJSON_Delete(layer.axis);
+    return json;
+}

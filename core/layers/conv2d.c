@@ -14,9 +14,7 @@ typedef struct conv2d {
     int padding, data_format, groups;
     bool use_bias;
     cJSON *activation_spec;
-    cJSON *kernel_initializer, *bias_initializer, *kernel_regularizer, *bias_regularizer,
-        *activity_regularizer;
-    cJSON *kernel_constraint, *bias_constraint;
+    cJSON *kernel_initializer, *bias_initializer, *kernel_regularizer, *bias_regularizer;
     cnn_activation activation;
     cnn_variable *kernel, *bias; /* borrowed from the layer's list */
 } conv2d;
@@ -32,38 +30,21 @@ static const cnn_param params[] = {
     CNN_PARAM(PAIR, conv2d, dilation_rate, "1", .low = 1, .help = "spacing of the window's cells"),
     CNN_PARAM(INT, conv2d, groups, "1", .low = 1,
               .help = "channels are split into this many groups, convolved apart"),
-    CNN_PARAM_NAMED(JSON, conv2d, activation_spec, "activation", "null",
-                    .help = "name of an activation; nil is linear"),
+    CNN_ACTIVATION_PARAM(conv2d, "null"),
     CNN_PARAM(BOOL, conv2d, use_bias, "true", .help = "add a learned number to each channel"),
-    CNN_PARAM(JSON, conv2d, kernel_initializer, "\"glorot_uniform\"", .help = "how the windows are drawn"),
-    CNN_PARAM(JSON, conv2d, bias_initializer, "\"zeros\"", .help = "how the bias starts"),
-    CNN_PARAM(JSON, conv2d, kernel_regularizer, "null",
-              .help = "'l1', 'l2' or {class_name = 'L2', config = {l2 = 0.01}}"),
-    CNN_PARAM(JSON, conv2d, bias_regularizer, "null", .help = "the same for the bias"),
-    CNN_UNSUPPORTED_PARAM(activity_regularizer, conv2d),
-    CNN_UNSUPPORTED_PARAM(kernel_constraint, conv2d),
-    CNN_UNSUPPORTED_PARAM(bias_constraint, conv2d),
+    CNN_WEIGHT_PARAMS(conv2d, "kernel"),
     CNN_LAYER_PARAMS,
+    CNN_LORA_PARAMS,
     {0}};
 
 static cnn_status init(cnn_layer *layer) {
     conv2d *self = (conv2d *)layer;
     CNN_TRY(cnn_layer_argument(layer, "activation",
                                cnn_activation_read(&self->activation, self->activation_spec)));
-    CNN_TRY(cnn_layer_argument(layer, "kernel_initializer", cnn_initializer_check(self->kernel_initializer)));
-    CNN_TRY(cnn_layer_argument(layer, "bias_initializer", cnn_initializer_check(self->bias_initializer)));
-    CNN_TRY(cnn_layer_argument(layer, "kernel_regularizer", cnn_regularizer_check(self->kernel_regularizer)));
-    CNN_TRY(cnn_layer_argument(layer, "bias_regularizer", cnn_regularizer_check(self->bias_regularizer)));
-    CNN_TRY(cnn_layer_refuse(layer, "activity_regularizer", self->activity_regularizer));
-    CNN_TRY(cnn_layer_refuse(layer, "kernel_constraint", self->kernel_constraint));
-    CNN_TRY(cnn_layer_refuse(layer, "bias_constraint", self->bias_constraint));
     if (self->filters % self->groups)
         return cnn_fail(CNN_ERROR_ARGUMENT, "Conv2D: groups = %d must divide filters = %d", self->groups,
                         self->filters);
-    if ((self->strides[0] > 1 || self->strides[1] > 1) &&
-        (self->dilation_rate[0] > 1 || self->dilation_rate[1] > 1))
-        return cnn_fail(CNN_ERROR_ARGUMENT, "Conv2D: strides > 1 cannot go with dilation_rate > 1");
-    return CNN_OK;
+    return cnn_layer_check_steps(layer, self->strides, self->dilation_rate);
 }
 
 static cnn_status build(cnn_layer *layer, const cnn_tensor *const *inputs, int n_inputs) {

@@ -14,8 +14,7 @@ typedef struct convolution {
     bool use_bias;
     cJSON *activation_spec;
     cJSON *kernel_initializer, *pointwise_initializer, *bias_initializer;
-    cJSON *kernel_regularizer, *pointwise_regularizer, *bias_regularizer, *activity_regularizer;
-    cJSON *kernel_constraint, *pointwise_constraint, *bias_constraint;
+    cJSON *kernel_regularizer, *pointwise_regularizer, *bias_regularizer;
     cnn_activation activation;
     cnn_variable *kernel, *pointwise, *bias; /* borrowed from the layer's list */
 } convolution;
@@ -33,38 +32,22 @@ typedef struct convolution {
               .nullable = true, .help = "only 'channels_last'")
 
 #define OUTPUT_PARAMS                                                                                        \
-    CNN_PARAM_NAMED(JSON, convolution, activation_spec, "activation", "null",                                \
-                    .help = "name of an activation; nil is linear"),                                         \
+    CNN_ACTIVATION_PARAM(convolution, "null"),                                                               \
         CNN_PARAM(BOOL, convolution, use_bias, "true", .help = "add a learned number to each channel")
 
-#define INITIALIZER(member, name)                                                                            \
-    CNN_PARAM_NAMED(JSON, convolution, member, name, "\"glorot_uniform\"",                                   \
-                    .help = "how the windows are drawn")
-#define BIAS_INITIALIZER                                                                                     \
-    CNN_PARAM(JSON, convolution, bias_initializer, "\"zeros\"", .help = "how the bias starts")
-#define REGULARIZER(member, name)                                                                            \
-    CNN_PARAM_NAMED(JSON, convolution, member, name, "null",                                                 \
-                    .help = "'l1', 'l2' or {class_name = 'L2', config = {l2 = 0.01}}")
-#define CONSTRAINT(member, name) CNN_PARAM_NAMED(JSON, convolution, member, name, "null", .help = "only nil")
-
-static cnn_status check_steps(const cnn_layer *layer, const int *strides, const int *dilation_rate) {
-    if ((strides[0] > 1 || strides[1] > 1) && (dilation_rate[0] > 1 || dilation_rate[1] > 1))
-        return cnn_fail(CNN_ERROR_ARGUMENT, "%s: strides > 1 cannot go with dilation_rate > 1",
-                        layer->class->name);
-    return CNN_OK;
-}
+/* What Keras 2, whose kinds of convolution inherit from each other, left behind in the configs of those that have no
+ * use for it. */
+#define NO_GROUPS                                                                                            \
+    CNN_PARAM(INT, convolution, groups, "1", .low = 1, .high = 1, .derived = true, .help = "only 1")
+#define NO_KERNEL                                                                                            \
+    NO_GROUPS, CNN_IGNORED_PARAM("kernel_initializer"), CNN_IGNORED_PARAM("kernel_regularizer"),             \
+        CNN_IGNORED_PARAM("kernel_constraint")
 
 static cnn_status init(cnn_layer *layer) {
     convolution *self = (convolution *)layer;
-    CNN_TRY(cnn_activation_read(&self->activation, self->activation_spec));
-    CNN_TRY(cnn_initializer_check(self->kernel_initializer));
-    if (self->pointwise_initializer) CNN_TRY(cnn_initializer_check(self->pointwise_initializer));
-    CNN_TRY(cnn_initializer_check(self->bias_initializer));
-    CNN_TRY(cnn_layer_refuse(layer, "activity_regularizer", self->activity_regularizer));
-    CNN_TRY(cnn_layer_refuse(layer, "a kernel's constraint", self->kernel_constraint));
-    CNN_TRY(cnn_layer_refuse(layer, "pointwise_constraint", self->pointwise_constraint));
-    CNN_TRY(cnn_layer_refuse(layer, "bias_constraint", self->bias_constraint));
-    return check_steps(layer, self->strides, self->dilation_rate);
+    CNN_TRY(cnn_layer_argument(layer, "activation",
+                               cnn_activation_read(&self->activation, self->activation_spec)));
+    return cnn_layer_check_steps(layer, self->strides, self->dilation_rate);
 }
 
 static cnn_status add_kernel(convolution *self, const char *name, int rank, const int64_t *shape) {
@@ -101,14 +84,9 @@ static const cnn_param conv1d_params[] = {
     CNN_PARAM(INT, convolution, groups, "1", .low = 1,
               .help = "channels are split into this many groups, convolved apart"),
     OUTPUT_PARAMS,
-    INITIALIZER(kernel_initializer, "kernel_initializer"),
-    BIAS_INITIALIZER,
-    REGULARIZER(kernel_regularizer, "kernel_regularizer"),
-    REGULARIZER(bias_regularizer, "bias_regularizer"),
-    CNN_UNSUPPORTED_PARAM(activity_regularizer, convolution),
-    CONSTRAINT(kernel_constraint, "kernel_constraint"),
-    CNN_UNSUPPORTED_PARAM(bias_constraint, convolution),
+    CNN_WEIGHT_PARAMS(convolution, "kernel"),
     CNN_LAYER_PARAMS,
+    CNN_LORA_PARAMS,
     {0}};
 
 static cnn_status read_number(const char *name, const cnn_shape *list, int *number) {
@@ -174,14 +152,10 @@ static const cnn_param depthwise_params[] = {
     FORMAT_PARAM,
     CNN_PARAM(PAIR, convolution, dilation_rate, "1", .low = 1, .help = "spacing of the window's cells"),
     OUTPUT_PARAMS,
-    INITIALIZER(kernel_initializer, "depthwise_initializer"),
-    BIAS_INITIALIZER,
-    REGULARIZER(kernel_regularizer, "depthwise_regularizer"),
-    REGULARIZER(bias_regularizer, "bias_regularizer"),
-    CNN_UNSUPPORTED_PARAM(activity_regularizer, convolution),
-    CONSTRAINT(kernel_constraint, "depthwise_constraint"),
-    CNN_UNSUPPORTED_PARAM(bias_constraint, convolution),
+    CNN_WEIGHT_PARAMS(convolution, "depthwise"),
     CNN_LAYER_PARAMS,
+    NO_KERNEL,
+    CNN_UNSUPPORTED_PARAM("filters", .derived = true),
     {0}};
 
 static cnn_status build_depthwise(cnn_layer *layer, const cnn_tensor *const *inputs, int n_inputs) {
@@ -231,17 +205,18 @@ static const cnn_param separable_params[] = {
     CNN_PARAM(INT, convolution, depth_multiplier, "1", .low = 1,
               .help = "channels made of each channel before they are mixed"),
     OUTPUT_PARAMS,
-    INITIALIZER(kernel_initializer, "depthwise_initializer"),
-    INITIALIZER(pointwise_initializer, "pointwise_initializer"),
-    BIAS_INITIALIZER,
-    REGULARIZER(kernel_regularizer, "depthwise_regularizer"),
-    REGULARIZER(pointwise_regularizer, "pointwise_regularizer"),
-    REGULARIZER(bias_regularizer, "bias_regularizer"),
-    CNN_UNSUPPORTED_PARAM(activity_regularizer, convolution),
-    CONSTRAINT(kernel_constraint, "depthwise_constraint"),
-    CNN_UNSUPPORTED_PARAM(pointwise_constraint, convolution),
-    CNN_UNSUPPORTED_PARAM(bias_constraint, convolution),
+    CNN_KERNEL_INITIALIZER_PARAM(convolution, kernel_initializer, "depthwise"),
+    CNN_KERNEL_INITIALIZER_PARAM(convolution, pointwise_initializer, "pointwise"),
+    CNN_BIAS_INITIALIZER_PARAM(convolution),
+    CNN_KERNEL_REGULARIZER_PARAM(convolution, kernel_regularizer, "depthwise"),
+    CNN_KERNEL_REGULARIZER_PARAM(convolution, pointwise_regularizer, "pointwise"),
+    CNN_BIAS_REGULARIZER_PARAM(convolution),
+    CNN_UNSUPPORTED_PARAM("activity_regularizer"),
+    CNN_UNSUPPORTED_PARAM("depthwise_constraint"),
+    CNN_UNSUPPORTED_PARAM("pointwise_constraint"),
+    CNN_UNSUPPORTED_PARAM("bias_constraint"),
     CNN_LAYER_PARAMS,
+    NO_KERNEL,
     {0}};
 
 static cnn_status build_separable(cnn_layer *layer, const cnn_tensor *const *inputs, int n_inputs) {
@@ -293,19 +268,14 @@ static const cnn_param transpose_params[] = {
     CNN_PARAM(PAIR, convolution, strides, "1", .low = 1, .help = "how far apart cells land in the result"),
     CNN_PARAM(CHOICE, convolution, padding, "\"valid\"", .choices = "valid same",
               .help = "'valid': all that the windows reach; 'same': output = input · stride"),
-    CNN_PARAM(PAIR, convolution, output_padding, "null", .nullable = true,
+    CNN_PARAM(PAIR, convolution, output_padding, "null", .nullable = true, .if_set = true,
               .help = "rows and columns added to the result, below strides; nil: as padding says"),
     FORMAT_PARAM,
     CNN_PARAM(PAIR, convolution, dilation_rate, "1", .low = 1, .help = "spacing of the window's cells"),
     OUTPUT_PARAMS,
-    INITIALIZER(kernel_initializer, "kernel_initializer"),
-    BIAS_INITIALIZER,
-    REGULARIZER(kernel_regularizer, "kernel_regularizer"),
-    REGULARIZER(bias_regularizer, "bias_regularizer"),
-    CNN_UNSUPPORTED_PARAM(activity_regularizer, convolution),
-    CONSTRAINT(kernel_constraint, "kernel_constraint"),
-    CNN_UNSUPPORTED_PARAM(bias_constraint, convolution),
+    CNN_WEIGHT_PARAMS(convolution, "kernel"),
     CNN_LAYER_PARAMS,
+    NO_GROUPS,
     {0}};
 
 static cnn_status build_transpose(cnn_layer *layer, const cnn_tensor *const *inputs, int n_inputs) {

@@ -12,44 +12,24 @@ typedef struct dense {
     int units;
     bool use_bias;
     cJSON *activation_spec;
-    cJSON *kernel_initializer, *bias_initializer, *kernel_regularizer, *bias_regularizer,
-        *activity_regularizer;
-    cJSON *kernel_constraint, *bias_constraint, *lora_rank, *quantization_config;
+    cJSON *kernel_initializer, *bias_initializer, *kernel_regularizer, *bias_regularizer;
     cnn_activation activation;
     cnn_variable *kernel, *bias; /* borrowed from the layer's list */
 } dense;
 
 static const cnn_param params[] = {
     CNN_PARAM(INT, dense, units, NULL, .low = 1, .help = "size of the output"),
-    CNN_PARAM_NAMED(JSON, dense, activation_spec, "activation", "null",
-                    .help = "name of an activation; nil is linear"),
+    CNN_ACTIVATION_PARAM(dense, "null"),
     CNN_PARAM(BOOL, dense, use_bias, "true", .help = "add a learned number to each output"),
-    CNN_PARAM(JSON, dense, kernel_initializer, "\"glorot_uniform\"", .help = "how the weights are drawn"),
-    CNN_PARAM(JSON, dense, bias_initializer, "\"zeros\"", .help = "how the bias starts"),
-    CNN_PARAM(JSON, dense, kernel_regularizer, "null",
-              .help = "'l1', 'l2' or {class_name = 'L2', config = {l2 = 0.01}}"),
-    CNN_PARAM(JSON, dense, bias_regularizer, "null", .help = "the same for the bias"),
-    CNN_UNSUPPORTED_PARAM(activity_regularizer, dense),
-    CNN_UNSUPPORTED_PARAM(kernel_constraint, dense),
-    CNN_UNSUPPORTED_PARAM(bias_constraint, dense),
-    CNN_UNSUPPORTED_PARAM(lora_rank, dense),
-    CNN_UNSUPPORTED_PARAM(quantization_config, dense),
+    CNN_WEIGHT_PARAMS(dense, "kernel", .only = CNN_KERAS_2),
     CNN_LAYER_PARAMS,
+    CNN_LORA_PARAMS,
     {0}};
 
 static cnn_status init(cnn_layer *layer) {
     dense *self = (dense *)layer;
-    CNN_TRY(cnn_layer_argument(layer, "activation",
-                               cnn_activation_read(&self->activation, self->activation_spec)));
-    CNN_TRY(cnn_layer_argument(layer, "kernel_initializer", cnn_initializer_check(self->kernel_initializer)));
-    CNN_TRY(cnn_layer_argument(layer, "bias_initializer", cnn_initializer_check(self->bias_initializer)));
-    CNN_TRY(cnn_layer_argument(layer, "kernel_regularizer", cnn_regularizer_check(self->kernel_regularizer)));
-    CNN_TRY(cnn_layer_argument(layer, "bias_regularizer", cnn_regularizer_check(self->bias_regularizer)));
-    CNN_TRY(cnn_layer_refuse(layer, "activity_regularizer", self->activity_regularizer));
-    CNN_TRY(cnn_layer_refuse(layer, "kernel_constraint", self->kernel_constraint));
-    CNN_TRY(cnn_layer_refuse(layer, "bias_constraint", self->bias_constraint));
-    CNN_TRY(cnn_layer_refuse(layer, "lora_rank", self->lora_rank));
-    return cnn_layer_refuse(layer, "quantization_config", self->quantization_config);
+    return cnn_layer_argument(layer, "activation",
+                              cnn_activation_read(&self->activation, self->activation_spec));
 }
 
 static cnn_status build(cnn_layer *layer, const cnn_tensor *const *inputs, int n_inputs) {

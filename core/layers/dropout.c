@@ -9,7 +9,6 @@
 typedef struct dropout {
     cnn_layer layer;
     double rate;
-    cnn_shape noise_shape;
     int seed;       /* INT_MIN: none was given */
     int drawn_seed; /* the one used */
 } dropout;
@@ -17,7 +16,7 @@ typedef struct dropout {
 static const cnn_param params[] = {
     CNN_PARAM(FLOAT, dropout, rate, NULL, .low = 0, .high = 1,
               .help = "the part that is dropped, below 1; what is kept is scaled by 1 / (1 - rate)"),
-    CNN_PARAM(SHAPE, dropout, noise_shape, "null", .help = "only nil"),
+    CNN_UNSUPPORTED_PARAM("noise_shape"),
     CNN_PARAM(INT, dropout, seed, "null", .nullable = true,
               .help = "of the random choice; nil draws one from the default generator"),
     CNN_LAYER_PARAMS,
@@ -27,8 +26,6 @@ static cnn_status init(cnn_layer *layer) {
     dropout *self = (dropout *)layer;
     if (!(self->rate < 1))
         return cnn_fail(CNN_ERROR_ARGUMENT, "Dropout: 'rate' must be below 1, got %g", self->rate);
-    if (self->noise_shape.rank >= 0)
-        return cnn_fail(CNN_ERROR_ARGUMENT, "Dropout: 'noise_shape' is not supported");
     self->drawn_seed = self->seed;
     if (self->seed == INT_MIN) self->drawn_seed = (int)(cnn_random_bits(cnn_default_random()) & INT_MAX);
     return CNN_OK;

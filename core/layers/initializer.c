@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum { FAN_IN, FAN_OUT, FAN_AVG };
-enum { TRUNCATED_NORMAL, UNTRUNCATED_NORMAL, UNIFORM };
+enum { TRUNCATED_NORMAL, UNTRUNCATED_NORMAL, UNIFORM, NORMAL };
 
 static int64_t count_of(int rank, const int64_t *shape) {
     int64_t count = 1;
@@ -58,7 +58,7 @@ static void fill_scaled(cnn_random *random, float *out, int rank, const int64_t 
     if (distribution == UNIFORM) {
         float limit = (float)sqrt(3 * variance);
         cnn_random_uniform(random, out, count, -limit, limit);
-    } else if (distribution == TRUNCATED_NORMAL) {
+    } else if (distribution == TRUNCATED_NORMAL || distribution == NORMAL) { /* the latter: its older name */
         cnn_random_truncated_normal(random, out, count, 0, (float)(sqrt(variance) / truncated_stddev));
     } else {
         cnn_random_normal(random, out, count, 0, (float)sqrt(variance));
@@ -125,22 +125,31 @@ static void fill_ones(const cnn_initializer *init, cnn_random *random, float *ou
     CNN_PARAM(INT, cnn_initializer, seed, "null", .nullable = true,                                          \
               .help = "of a generator of its own; nil draws from the default one")
 
-static const cnn_param no_params[] = {{0}};
-static const cnn_param seed_params[] = {SEED, {0}};
-static const cnn_param constant_params[] = {NUMBER(value, "0", .help = "the value of every weight"), {0}};
+/* TensorFlow 1 wrote the dtype too. */
+#define DTYPE CNN_IGNORED_PARAM("dtype")
+
+static const cnn_param no_params[] = {DTYPE, {0}};
+static const cnn_param seed_params[] = {SEED, DTYPE, {0}};
+static const cnn_param constant_params[] = {
+    NUMBER(value, "0", .help = "the value of every weight"), DTYPE, {0}};
 static const cnn_param uniform_params[] = {NUMBER(minval, "-0.05", .help = "lower bound"),
                                            NUMBER(maxval, "0.05", .help = "upper bound, not reached"),
                                            SEED,
+                                           DTYPE,
                                            {0}};
-static const cnn_param normal_params[] = {
-    NUMBER(mean, "0", .help = "mean"), NUMBER(stddev, "0.05", .help = "standard deviation"), SEED, {0}};
+static const cnn_param normal_params[] = {NUMBER(mean, "0", .help = "mean"),
+                                          NUMBER(stddev, "0.05", .help = "standard deviation"),
+                                          SEED,
+                                          DTYPE,
+                                          {0}};
 static const cnn_param scaling_params[] = {
     NUMBER(scale, "1", .help = "variance = scale / fan"),
     CNN_PARAM(CHOICE, cnn_initializer, mode, "\"fan_in\"", .choices = "fan_in fan_out fan_avg",
               .help = "which fan"),
     CNN_PARAM(CHOICE, cnn_initializer, distribution, "\"truncated_normal\"",
-              .choices = "truncated_normal untruncated_normal uniform", .help = "what is drawn"),
+              .choices = "truncated_normal untruncated_normal uniform normal", .help = "what is drawn"),
     SEED,
+    DTYPE,
     {0}};
 
 #define INITIALIZER(id, class_name, class_aliases, class_params, class_help)                                 \
@@ -183,12 +192,25 @@ const cnn_class *const cnn_initializers[] = {&zeros.class,
                                              &lecun_normal.class,
                                              NULL};
 
-cnn_status cnn_initializer_check(const cJSON *spec) {
+static cnn_status check_initializer(const cJSON *spec) {
     void *object;
     CNN_TRY(cnn_object_from(&object, cnn_initializers, spec));
     cnn_object_free(object);
     return CNN_OK;
 }
+
+static cJSON *write_initializer(const cJSON *spec, cnn_keras keras) {
+    void *object;
+    if (cnn_object_from(&object, cnn_initializers, spec) != CNN_OK) return NULL;
+    cnn_initializer *init = object;
+    if (init->distribution == NORMAL) init->distribution = TRUNCATED_NORMAL;
+    cJSON *json =
+        cnn_keras_object(init->class->name, cnn_object_config_as(object, keras), "keras.initializers", keras);
+    cnn_object_free(object);
+    return json;
+}
+
+const cnn_param_spec cnn_initializer_spec = {check_initializer, write_initializer};
 
 cnn_status cnn_initializer_fill(const cJSON *spec, cnn_random *random, float *out, int rank,
                                 const int64_t *shape) {
@@ -235,7 +257,19 @@ cnn_status cnn_regularizer_read(const cJSON *spec, float *l1, float *l2) {
     return CNN_OK;
 }
 
-cnn_status cnn_regularizer_check(const cJSON *spec) {
+static cnn_status check_regularizer(const cJSON *spec) {
     float l1, l2;
     return cnn_regularizer_read(spec, &l1, &l2);
 }
+
+static cJSON *write_regularizer(const cJSON *spec, cnn_keras keras) {
+    void *object;
+    if (!spec) return cJSON_CreateNull();
+    if (cnn_object_from(&object, cnn_regularizers, spec) != CNN_OK) return NULL;
+    cJSON *json = cnn_keras_object(((regularizer *)object)->class->name, cnn_object_config_as(object, keras),
+                                   "keras.regularizers", keras);
+    cnn_object_free(object);
+    return json;
+}
+
+const cnn_param_spec cnn_regularizer_spec = {check_regularizer, write_regularizer};

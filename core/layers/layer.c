@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "ops/shape.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -121,14 +122,94 @@ cJSON *cnn_layer_config_json(const cnn_layer *layer) {
     return cnn_object_config(layer);
 }
 
+cnn_status cnn_layer_keras_config(cJSON **out, const cnn_layer *layer, cnn_keras keras) {
+    if (class_of(layer)->config) return class_of(layer)->config(out, layer, keras);
+    cJSON *config = cnn_object_config_as(layer, keras);
+    if (!config) return cnn_fail_memory(256);
+    *out = config;
+    return CNN_OK;
+}
+
 cnn_status cnn_layer_config(char **out, const cnn_layer *layer) {
-    cJSON *json = cnn_layer_config_json(layer);
-    char *text = json ? cJSON_PrintUnformatted(json) : NULL;
-    cJSON_Delete(json);
+    char *text = cnn_json_print(cnn_layer_config_json(layer));
     if (!text) return cnn_fail_memory(256);
     *out = text;
     return CNN_OK;
 }
+
+/* ---- arguments of several layers ------------------------------------------------------------------------- */
+
+/* "float32", {"class_name": "Policy", "config": {"name": "float32"}}, or the same with "DTypePolicy". */
+const char *cnn_policy_name(const cJSON *dtype) {
+    if (!dtype || cJSON_IsNull(dtype)) return "float32";
+    if (cJSON_IsString(dtype)) return dtype->valuestring;
+    const cJSON *config = cJSON_GetObjectItemCaseSensitive(dtype, "config");
+    return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(config, "name"));
+}
+
+static cnn_status check_policy(const cJSON *dtype) {
+    static const char names[] = "float32 float16 bfloat16 float64 mixed_float16 mixed_bfloat16";
+    const char *name = cnn_policy_name(dtype);
+    if (name && cnn_choice_find(names, name) >= 0) return CNN_OK;
+    return cnn_fail(CNN_ERROR_ARGUMENT, "expected one of %s, got %.60s", names,
+                    name ? name : "something without a name");
+}
+
+/* Keras 2 writes a policy only where computing and weights differ in type. */
+static cJSON *write_policy(const cJSON *dtype, cnn_keras keras) {
+    const char *name = cnn_policy_name(dtype);
+    if (keras == CNN_KERAS_2 && strncmp(name, "mixed_", 6) != 0) return cJSON_CreateString(name);
+    cJSON *config = cJSON_CreateObject();
+    if (!config || !cJSON_AddStringToObject(config, "name", name)) {
+        cJSON_Delete(config);
+        return NULL;
+    }
+    return cnn_keras_object(keras == CNN_KERAS_2 ? "Policy" : "DTypePolicy", config, "keras", keras);
+}
+
+const cnn_param_spec cnn_policy_spec = {check_policy, write_policy};
+
+/* A count for both ends of an axis, or two. */
+static bool read_ends(const cJSON *spec, int ends[2]) {
+    bool two = cJSON_IsArray(spec);
+    if (two && cJSON_GetArraySize(spec) != 2) return false;
+    const cJSON *list[] = {two ? spec->child : spec, two ? spec->child->next : spec};
+    for (int i = 0; i < 2; i++) {
+        if (!cJSON_IsNumber(list[i]) || list[i]->valuedouble != list[i]->valueint) return false;
+        if (list[i]->valueint < 0 || list[i]->valueint == INT_MAX) return false;
+        ends[i] = list[i]->valueint;
+    }
+    return true;
+}
+
+bool cnn_sides_read(const cJSON *spec, int sides[4]) {
+    bool two = cJSON_IsArray(spec);
+    if (two && cJSON_GetArraySize(spec) != 2) return false;
+    return read_ends(two ? spec->child : spec, sides) && read_ends(two ? spec->child->next : spec, sides + 2);
+}
+
+static cnn_status check_sides(const cJSON *spec) {
+    int sides[4];
+    if (cnn_sides_read(spec, sides)) return CNN_OK;
+    return cnn_fail(CNN_ERROR_ARGUMENT,
+                    "expected a count, {rows, columns} or {{top, bottom}, {left, right}}");
+}
+
+static cJSON *write_sides(const cJSON *spec, cnn_keras keras) {
+    int sides[4];
+    (void)keras;
+    if (!cnn_sides_read(spec, sides)) return NULL;
+    cJSON *list = cJSON_CreateArray();
+    for (int i = 0; list && i < 4; i += 2) {
+        cJSON *ends = cJSON_CreateIntArray(sides + i, 2);
+        if (ends && cJSON_AddItemToArray(list, ends)) continue;
+        cJSON_Delete(list);
+        list = NULL;
+    }
+    return list;
+}
+
+const cnn_param_spec cnn_sides_spec = {check_sides, write_sides};
 
 /* ---- variables ----------------------------------------------------------------------------------------- */
 
@@ -139,8 +220,29 @@ void cnn_variable_release(cnn_variable *variable) {
     cnn_free(variable);
 }
 
+static _Thread_local int64_t weight_budget = INT64_MAX;
+
+int64_t cnn_layer_weight_budget(int64_t bytes) {
+    int64_t before = weight_budget;
+    weight_budget = bytes;
+    return before;
+}
+
+static cnn_status spend_budget(const char *name, int rank, const int64_t *shape) {
+    char text[CNN_SHAPE_TEXT];
+    int64_t size = cnn_shape_size(name, CNN_FLOAT32, rank, shape);
+    if (size < 0) return CNN_ERROR_SHAPE;
+    if (size > weight_budget / (int64_t)sizeof(float))
+        return cnn_fail(CNN_ERROR_SHAPE,
+                        "'%s' of shape %s is more than a model from a file may have in weights", name,
+                        cnn_shape_text(text, sizeof text, rank, shape));
+    if (weight_budget < INT64_MAX) weight_budget -= size * (int64_t)sizeof(float);
+    return CNN_OK;
+}
+
 static cnn_status new_variable(cnn_variable **out, const char *name, int rank, const int64_t *shape,
                                const cJSON *initializer, const cJSON *regularizer, bool trainable) {
+    CNN_TRY(spend_budget(name, rank, shape));
     cnn_variable *v = cnn_calloc(sizeof *v);
     if (!v) return cnn_fail_memory(sizeof *v);
     v->refs = 1;
@@ -200,17 +302,19 @@ cnn_status cnn_layer_argument(const cnn_layer *layer, const char *argument, cnn_
     return cnn_fail_in(status, who);
 }
 
-cnn_status cnn_layer_refuse(const cnn_layer *layer, const char *argument, const cJSON *value) {
-    if (!value) return CNN_OK;
-    return cnn_fail(CNN_ERROR_ARGUMENT, "%s: '%s' is not supported", layer->class->name, argument);
-}
-
 cnn_status cnn_layer_expect_rank(const cnn_layer *layer, const cnn_tensor *input, int rank,
                                  const char *axes) {
     char shape[CNN_SHAPE_TEXT];
     if (input->rank == rank) return CNN_OK;
     return cnn_fail(CNN_ERROR_SHAPE, "%s: expected %d axes %s, got an input of shape %s", layer->class->name,
                     rank, axes, cnn_shape_text(shape, sizeof shape, input->rank, input->shape));
+}
+
+cnn_status cnn_layer_check_steps(const cnn_layer *layer, const int strides[2], const int dilation_rate[2]) {
+    if ((strides[0] > 1 || strides[1] > 1) && (dilation_rate[0] > 1 || dilation_rate[1] > 1))
+        return cnn_fail(CNN_ERROR_ARGUMENT, "%s: strides > 1 cannot go with dilation_rate > 1",
+                        layer->class->name);
+    return CNN_OK;
 }
 
 static void release_call(cnn_call *call) {
@@ -287,7 +391,9 @@ static cnn_status own_result(cnn_tensor **result, cnn_tensor *const *inputs, int
 
 static cnn_status build_for(cnn_layer *layer, const cnn_tensor *const *inputs, int n_inputs) {
     if (layer->built) return CNN_OK;
+    bool before = cnn_ops_as_inference(false); /* a model's own wiring is not of this call alone */
     cnn_status status = class_of(layer)->build ? class_of(layer)->build(layer, inputs, n_inputs) : CNN_OK;
+    cnn_ops_as_inference(before);
     layer->built = status == CNN_OK;
     if (status != CNN_OK) drop_variables(layer);
     return status;
@@ -309,9 +415,10 @@ int cnn_layer_output_count(const cnn_layer *layer) {
 
 /* A tensor may stand among the results twice: once it belongs to the call, own_result makes another of it. */
 static cnn_status record_results(cnn_layer *layer, cnn_tensor **results, int n_results,
-                                 cnn_tensor *const *inputs, int n_inputs) {
+                                 cnn_tensor *const *inputs, int n_inputs, bool inference) {
     cnn_call *call;
     CNN_TRY(new_call(&call, layer, inputs, n_inputs, n_results));
+    call->inference = inference;
     cnn_status status = CNN_OK;
     for (int i = 0; status == CNN_OK && i < n_results; i++) {
         if (results[i]->data) continue;
@@ -328,8 +435,8 @@ static bool any_symbolic(cnn_tensor *const *tensors, int count) {
     return false;
 }
 
-cnn_status cnn_layer_call_all(cnn_tensor **outs, cnn_layer *layer, cnn_tensor *const *inputs, int count,
-                              bool training) {
+static cnn_status call_layer(cnn_tensor **outs, cnn_layer *layer, cnn_tensor *const *inputs, int count,
+                             bool training, bool inference) {
     const cnn_layer_class *class = class_of(layer);
     if (count < class->min_inputs || count > class->max_inputs)
         return cnn_fail(CNN_ERROR_ARGUMENT,
@@ -341,15 +448,28 @@ cnn_status cnn_layer_call_all(cnn_tensor **outs, cnn_layer *layer, cnn_tensor *c
     int n_results = cnn_layer_output_count(layer);
     cnn_tensor *results[CNN_MAX_INPUTS];
     for (int i = 0; i < n_results; i++) results[i] = NULL;
+    bool before = cnn_ops_as_inference(false);
+    cnn_ops_as_inference(before || inference);
     status = class->call(layer, results, inputs, count, training);
+    cnn_ops_as_inference(before);
     if (status == CNN_OK && any_symbolic(results, n_results))
-        status = record_results(layer, results, n_results, inputs, count);
+        status = record_results(layer, results, n_results, inputs, count, inference);
     if (status != CNN_OK) {
         for (int i = 0; i < n_results; i++) cnn_tensor_release(results[i]);
         return fail_in_layer(layer, status);
     }
     memcpy(outs, results, (size_t)n_results * sizeof *results);
     return CNN_OK;
+}
+
+cnn_status cnn_layer_call_all(cnn_tensor **outs, cnn_layer *layer, cnn_tensor *const *inputs, int count,
+                              bool training) {
+    return call_layer(outs, layer, inputs, count, training, false);
+}
+
+cnn_status cnn_layer_call_inference(cnn_tensor **outs, cnn_layer *layer, cnn_tensor *const *inputs,
+                                    int count) {
+    return call_layer(outs, layer, inputs, count, false, true);
 }
 
 cnn_status cnn_layer_call(cnn_tensor **out, cnn_layer *layer, cnn_tensor *const *inputs, int count,

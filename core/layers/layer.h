@@ -20,6 +20,8 @@ typedef struct cnn_layer_class {
                        bool training);
     /* How many results a call has; NULL: one. */
     int (*output_count)(const cnn_layer *layer);
+    /* The config in Keras's words, where the params alone cannot tell it; may be NULL. */
+    cnn_status (*config)(cJSON **out, const cnn_layer *layer, cnn_keras keras);
     void (*close)(cnn_layer *layer); /* frees what init made; may be NULL */
     /* Passes the flag on to layers within; may be NULL. */
     void (*set_trainable)(cnn_layer *layer, bool trainable);
@@ -30,7 +32,7 @@ struct cnn_layer {
     int refs;
     char *name;
     bool trainable;
-    cJSON *dtype;          /* "float32", or Keras 3's policy object */
+    cJSON *dtype;          /* "float32", or a policy object of Keras's */
     cnn_shape input_shape; /* of a sample; rank -1 if not given */
     cnn_shape batch_input_shape;
     bool built;
@@ -38,32 +40,47 @@ struct cnn_layer {
     cnn_variable **variables;
 };
 
-/* The arguments every layer has; stands last in their tables. */
-#define CNN_LAYER_PARAMS                                                                                     \
+/* The arguments every layer has; they stand after its own. Of some layers Keras writes other ones: without trainable,
+ * with another kind of dtype, or with the shape of inputs. */
+#define CNN_LAYER_PARAMS CNN_LAYER_PARAMS_BUT(.derived = false, cnn_policy_spec, .derived = true)
+#define CNN_LAYER_PARAMS_BUT(trainable_, dtype_spec_, batch_input_shape_)                                    \
     CNN_PARAM(STRING, cnn_layer, name, "null",                                                               \
               .help = "the layer's name; by default its class's, numbered"),                                 \
-        CNN_PARAM(BOOL, cnn_layer, trainable, "true", .help = "whether training changes the weights"),       \
-        CNN_PARAM(JSON, cnn_layer, dtype, "\"float32\"", .help = "'float32'"),                               \
+        CNN_PARAM(BOOL, cnn_layer, trainable, "true", trainable_,                                            \
+                  .help = "whether training changes the weights"),                                           \
+        CNN_PARAM(JSON, cnn_layer, dtype, "\"float32\"", .spec = &dtype_spec_, .help = "'float32'"),         \
         CNN_PARAM(SHAPE, cnn_layer, input_shape, "null", .derived = true,                                    \
                   .help = "shape of one sample, for the first layer of a Sequential"),                       \
-        CNN_PARAM(SHAPE, cnn_layer, batch_input_shape, "null", .derived = true,                              \
+        CNN_PARAM(SHAPE, cnn_layer, batch_input_shape, "null", batch_input_shape_,                           \
                   .help = "the same with the batch size (or nil) before it")
 
-/* An argument that Keras writes into configs and that only its neutral value, null, is taken of. */
-#define CNN_UNSUPPORTED_PARAM(argument, type_name)                                                           \
-    CNN_PARAM(JSON, type_name, argument, "null", .help = "only nil")
+/* What Keras 3's layers with kernels may have besides. */
+#define CNN_LORA_PARAMS                                                                                      \
+    CNN_UNSUPPORTED_PARAM("lora_rank", .derived = true),                                                     \
+        CNN_UNSUPPORTED_PARAM("lora_alpha", .derived = true),                                                \
+        CNN_UNSUPPORTED_PARAM("quantization_config", .derived = true)
+
+/* A layer's dtype: a name or a policy. All computing here is in float32, which serves for every floating-point one. */
+extern const cnn_param_spec cnn_policy_spec;
+/* The name: "float32", "mixed_float16", …; NULL if there is none to be found. */
+const char *cnn_policy_name(const cJSON *dtype);
+
+/* Four counts, of the top, bottom, left and right of pictures: given as one, as {rows, columns}, or as {{top, bottom},
+ * {left, right}}, as Keras writes it. */
+extern const cnn_param_spec cnn_sides_spec;
+bool cnn_sides_read(const cJSON *spec, int sides[4]);
+
 /* The status of reading an argument, its error with the layer's class and the argument's name before it. */
 cnn_status cnn_layer_argument(const cnn_layer *layer, const char *argument, cnn_status status);
-/* The error for such an argument that is not null. */
-cnn_status cnn_layer_refuse(const cnn_layer *layer, const char *argument, const cJSON *value);
 
 /* NULL-terminated, of cnn_layer_class. */
 extern const cnn_class *const cnn_layer_classes[];
 
 /* config: a JSON object or NULL. */
 cnn_status cnn_layer_create(cnn_layer **out, const cnn_class *class, const cJSON *config);
-/* Keras's config of the layer, with its name. */
+/* The config of the layer, with its name, as it was given (NULL when memory is out) or in Keras's words. */
 cJSON *cnn_layer_config_json(const cnn_layer *layer);
+cnn_status cnn_layer_keras_config(cJSON **out, const cnn_layer *layer, cnn_keras keras);
 
 /* The op of the layer's class. */
 static inline const cnn_op *cnn_layer_op(const cnn_layer *layer) {
@@ -78,6 +95,12 @@ cnn_status cnn_layer_add_variable(cnn_variable **out, cnn_layer *layer, const ch
                                   const int64_t *shape, const cJSON *initializer, const cJSON *regularizer,
                                   bool trainable);
 void cnn_variable_release(cnn_variable *variable);
+/* The bytes that the values of variables made from now on, in this thread, may take; more are refused. Returns what was
+ * left: at first INT64_MAX. For those who make layers from files. */
+int64_t cnn_layer_weight_budget(int64_t bytes);
+
+/* An error if a convolution's steps do not go together. */
+cnn_status cnn_layer_check_steps(const cnn_layer *layer, const int strides[2], const int dilation_rate[2]);
 
 /* An error unless the input has this rank ("expected 4 axes [N,H,W,C], got shape …"). */
 cnn_status cnn_layer_expect_rank(const cnn_layer *layer, const cnn_tensor *input, int rank, const char *axes);
@@ -88,11 +111,17 @@ cnn_status cnn_layer_expect_rank(const cnn_layer *layer, const cnn_tensor *input
 typedef struct cnn_call {
     int refs;
     cnn_layer *layer;
+    bool inference; /* called to behave as in inference, in training too */
     int n_inputs;
     cnn_tensor **inputs;
     int n_outputs;
     const cnn_tensor **outputs; /* addresses, to be compared only: results do not live as long as the call */
 } cnn_call;
+
+/* cnn_layer_call_all as in inference: what is put into a graph behaves so in training too, as by Keras's
+ * layer(x, training=False). */
+cnn_status cnn_layer_call_inference(cnn_tensor **outs, cnn_layer *layer, cnn_tensor *const *inputs,
+                                    int count);
 
 /* The call whose result a symbolic tensor is, or NULL. */
 const cnn_call *cnn_call_of(const cnn_tensor *tensor);

@@ -33,19 +33,21 @@ static const cnn_param dropout_params[] = {
     CNN_LAYER_PARAMS,
     {0}};
 
-static const cnn_param spatial1d_params[] = {CNN_PARAM(FLOAT, noise, rate, NULL, .low = 0, .high = 1,
-                                                       .help = "the part of the channels that is dropped"),
-                                             SEED_PARAM,
-                                             CNN_LAYER_PARAMS,
-                                             {0}};
+/* Keras 3's constructors do not take trainable, and Keras 2 wrote what they inherit from Dropout. */
+#define CHANNEL_PARAMS                                                                                       \
+    SEED_PARAM, CNN_LAYER_PARAMS_BUT(.derived = true, cnn_policy_spec, .derived = true),                     \
+        CNN_UNSUPPORTED_PARAM("noise_shape", .derived = true)
+#define CHANNEL_RATE_PARAM                                                                                   \
+    CNN_PARAM(FLOAT, noise, rate, NULL, .low = 0, .high = 1,                                                 \
+              .help = "the part of the channels that is dropped")
 
-static const cnn_param spatial2d_params[] = {CNN_PARAM(FLOAT, noise, rate, NULL, .low = 0, .high = 1,
-                                                       .help = "the part of the channels that is dropped"),
+static const cnn_param spatial1d_params[] = {CHANNEL_RATE_PARAM, CHANNEL_PARAMS, {0}};
+
+static const cnn_param spatial2d_params[] = {CHANNEL_RATE_PARAM,
                                              CNN_PARAM(CHOICE, noise, data_format, "\"channels_last\"",
                                                        .choices = "channels_last", .nullable = true,
                                                        .help = "only 'channels_last'"),
-                                             SEED_PARAM,
-                                             CNN_LAYER_PARAMS,
+                                             CHANNEL_PARAMS,
                                              {0}};
 
 static cnn_status init(cnn_layer *layer) {

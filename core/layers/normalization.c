@@ -11,9 +11,9 @@ typedef struct normalization {
     cnn_layer layer;
     cJSON *axis;
     double momentum, epsilon;
-    bool center, scale, synchronized, rms_scaling;
+    bool center, scale, synchronized;
     cJSON *beta_initializer, *gamma_initializer, *moving_mean_initializer, *moving_variance_initializer;
-    cJSON *beta_regularizer, *gamma_regularizer, *beta_constraint, *gamma_constraint;
+    cJSON *beta_regularizer, *gamma_regularizer;
     cnn_variable *gamma, *beta, *moving_mean,
         *moving_variance;     /* borrowed from the layer's list; may be NULL */
     cnn_tensor *ones, *zeros; /* what stands for gamma and beta that are not there */
@@ -71,16 +71,17 @@ static cnn_status apply_to_axes(cnn_tensor **out, const cnn_op *op, const void *
 
 /* ---- what both have ------------------------------------------------------------------------------------ */
 
-static cnn_status init(cnn_layer *layer) {
-    normalization *self = (normalization *)layer;
-    CNN_TRY(cnn_initializer_check(self->beta_initializer));
-    CNN_TRY(cnn_initializer_check(self->gamma_initializer));
-    CNN_TRY(cnn_layer_refuse(layer, "beta_constraint", self->beta_constraint));
-    CNN_TRY(cnn_layer_refuse(layer, "gamma_constraint", self->gamma_constraint));
-    if (self->rms_scaling)
-        return cnn_fail(CNN_ERROR_ARGUMENT, "%s: 'rms_scaling' is not supported", layer->class->name);
-    return CNN_OK;
-}
+/* gamma and beta, which both have. */
+#define SCALE_INITIALIZER_PARAMS                                                                             \
+    CNN_INITIALIZER_PARAM(normalization, beta_initializer, "beta_initializer", "\"zeros\"",                  \
+                          "how beta starts"),                                                                \
+        CNN_INITIALIZER_PARAM(normalization, gamma_initializer, "gamma_initializer", "\"ones\"",             \
+                              "how gamma starts")
+#define SCALE_REGULARIZER_PARAMS                                                                             \
+    CNN_REGULARIZER_PARAM(normalization, beta_regularizer, "beta_regularizer",                               \
+                          "'l1', 'l2' or a table, for beta"),                                                \
+        CNN_REGULARIZER_PARAM(normalization, gamma_regularizer, "gamma_regularizer", "the same for gamma"),  \
+        CNN_UNSUPPORTED_PARAM("beta_constraint"), CNN_UNSUPPORTED_PARAM("gamma_constraint")
 
 static void close_normalization(cnn_layer *layer) {
     normalization *self = (normalization *)layer;
@@ -123,18 +124,21 @@ static const cnn_param batch_params[] = {
     CNN_PARAM(FLOAT, normalization, epsilon, "0.001", .low = 0, .help = "added to the variance"),
     CNN_PARAM(BOOL, normalization, center, "true", .help = "add a learned number, beta, to each channel"),
     CNN_PARAM(BOOL, normalization, scale, "true", .help = "multiply each channel with a learned one, gamma"),
-    CNN_PARAM(JSON, normalization, beta_initializer, "\"zeros\"", .help = "how beta starts"),
-    CNN_PARAM(JSON, normalization, gamma_initializer, "\"ones\"", .help = "how gamma starts"),
-    CNN_PARAM(JSON, normalization, moving_mean_initializer, "\"zeros\"",
-              .help = "how the moving mean starts"),
-    CNN_PARAM(JSON, normalization, moving_variance_initializer, "\"ones\"",
-              .help = "how the moving variance starts"),
-    CNN_PARAM(JSON, normalization, beta_regularizer, "null", .help = "'l1', 'l2' or a table, for beta"),
-    CNN_PARAM(JSON, normalization, gamma_regularizer, "null", .help = "the same for gamma"),
-    CNN_UNSUPPORTED_PARAM(beta_constraint, normalization),
-    CNN_UNSUPPORTED_PARAM(gamma_constraint, normalization),
-    CNN_PARAM(BOOL, normalization, synchronized, "false", .help = "of no effect: there is one device"),
+    SCALE_INITIALIZER_PARAMS,
+    CNN_INITIALIZER_PARAM(normalization, moving_mean_initializer, "moving_mean_initializer", "\"zeros\"",
+                          "how the moving mean starts"),
+    CNN_INITIALIZER_PARAM(normalization, moving_variance_initializer, "moving_variance_initializer",
+                          "\"ones\"", "how the moving variance starts"),
+    SCALE_REGULARIZER_PARAMS,
+    CNN_PARAM(BOOL, normalization, synchronized, "false", .only = CNN_KERAS_3,
+              .help = "of no effect: there is one device"),
     CNN_LAYER_PARAMS,
+    CNN_UNSUPPORTED_PARAM("renorm", .derived = true),
+    CNN_IGNORED_PARAM("renorm_clipping"),
+    CNN_IGNORED_PARAM("renorm_momentum"),
+    CNN_IGNORED_PARAM("fused"),
+    CNN_UNSUPPORTED_PARAM("virtual_batch_size", .derived = true),
+    CNN_UNSUPPORTED_PARAM("adjustment", .derived = true),
     {0}};
 
 static void set_trainable(cnn_layer *layer, bool trainable) {
@@ -143,9 +147,6 @@ static void set_trainable(cnn_layer *layer, bool trainable) {
 
 static cnn_status init_batch(cnn_layer *layer) {
     normalization *self = (normalization *)layer;
-    CNN_TRY(init(layer));
-    CNN_TRY(cnn_initializer_check(self->moving_mean_initializer));
-    CNN_TRY(cnn_initializer_check(self->moving_variance_initializer));
     if (cJSON_IsArray(self->axis) && cJSON_GetArraySize(self->axis) != 1) /* Keras 2 writes a list of one */
         return cnn_fail(CNN_ERROR_ARGUMENT, "BatchNormalization: 'axis' must be one axis");
     CNN_TRY(cnn_tensor_new(&self->frozen, CNN_INT32, 1, (const int64_t[]){1}));
@@ -185,10 +186,11 @@ static cnn_status call_batch(cnn_layer *layer, cnn_tensor **out, cnn_tensor *con
 extern const cnn_layer_class cnn_layer_batch_normalization, cnn_layer_layer_normalization;
 
 const cnn_layer_class cnn_layer_batch_normalization = {
-    .class =
-        CNN_CLASS("layer", "BatchNormalization", NULL, normalization, batch_params,
-                  "Each channel shifted and scaled to mean beta and standard deviation gamma: in training by "
-                  "its statistics in the batch, else, or when not trainable, by their moving averages."),
+    .class = CNN_CLASS(
+        "layer", "BatchNormalization", "BatchNormalizationV1 BatchNormalizationV2 SyncBatchNormalization",
+        normalization, batch_params,
+        "Each channel shifted and scaled to mean beta and standard deviation gamma: in training by "
+        "its statistics in the batch, else, or when not trainable, by their moving averages."),
     .min_inputs = 1,
     .max_inputs = 1,
     .init = init_batch,
@@ -204,14 +206,10 @@ static const cnn_param layer_params[] = {
     CNN_PARAM(FLOAT, normalization, epsilon, "0.001", .low = 0, .help = "added to the variance"),
     CNN_PARAM(BOOL, normalization, center, "true", .help = "add learned numbers, beta"),
     CNN_PARAM(BOOL, normalization, scale, "true", .help = "multiply with learned numbers, gamma"),
-    CNN_PARAM(BOOL, normalization, rms_scaling, "false", .derived = true, .help = "only false"),
-    CNN_PARAM(JSON, normalization, beta_initializer, "\"zeros\"", .help = "how beta starts"),
-    CNN_PARAM(JSON, normalization, gamma_initializer, "\"ones\"", .help = "how gamma starts"),
-    CNN_PARAM(JSON, normalization, beta_regularizer, "null", .help = "'l1', 'l2' or a table, for beta"),
-    CNN_PARAM(JSON, normalization, gamma_regularizer, "null", .help = "the same for gamma"),
-    CNN_UNSUPPORTED_PARAM(beta_constraint, normalization),
-    CNN_UNSUPPORTED_PARAM(gamma_constraint, normalization),
+    SCALE_INITIALIZER_PARAMS,
+    SCALE_REGULARIZER_PARAMS,
     CNN_LAYER_PARAMS,
+    CNN_UNSUPPORTED_PARAM("rms_scaling", .derived = true),
     {0}};
 
 static cnn_status build_layer(cnn_layer *layer, const cnn_tensor *const *inputs, int n_inputs) {
@@ -245,7 +243,6 @@ const cnn_layer_class cnn_layer_layer_normalization = {
                   "gamma."),
     .min_inputs = 1,
     .max_inputs = 1,
-    .init = init,
     .build = build_layer,
     .call = call_layer,
     .close = close_normalization};

@@ -10,7 +10,7 @@ typedef struct rearranging {
     cnn_layer layer;
     cnn_shape dims;
     cJSON *cropping;
-    int sides[2][2]; /* {top, bottom}, {left, right} */
+    int sides[4]; /* top, bottom, left, right */
     int size[2];
     int interpolation, data_format;
 } rearranging;
@@ -62,26 +62,15 @@ const cnn_layer_class cnn_layer_permute = {.class = CNN_CLASS("layer", "Permute"
 /* ---- Cropping2D ---------------------------------------------------------------------------------------- */
 
 static const cnn_param cropping_params[] = {
-    CNN_PARAM(JSON, rearranging, cropping, "0",
+    CNN_PARAM(JSON, rearranging, cropping, "0", .spec = &cnn_sides_spec,
               .help = "cells off all sides; or {rows, columns}; or {{top, bottom}, {left, right}}"),
     FORMAT_PARAM,
     CNN_LAYER_PARAMS,
     {0}};
 
-/* spec: a number for both, or a list of two. */
-static const cJSON *part(const cJSON *spec, int i) {
-    return cJSON_IsArray(spec) ? cJSON_GetArraySize(spec) == 2 ? cJSON_GetArrayItem(spec, i) : NULL : spec;
-}
-
 static cnn_status init_cropping(cnn_layer *layer) {
     rearranging *self = (rearranging *)layer;
-    for (int i = 0; i < 4; i++) {
-        const cJSON *number = part(part(self->cropping, i / 2), i % 2);
-        if (!cJSON_IsNumber(number) || number->valueint < 0 || number->valueint != number->valuedouble)
-            return cnn_fail(CNN_ERROR_ARGUMENT, "Cropping2D: 'cropping' must be a count, {rows, columns} or "
-                                                "{{top, bottom}, {left, right}}");
-        self->sides[i / 2][i % 2] = number->valueint;
-    }
+    cnn_sides_read(self->cropping, self->sides); /* checked when it was read */
     return CNN_OK;
 }
 
@@ -93,8 +82,8 @@ static cnn_status call_cropping(cnn_layer *layer, cnn_tensor **out, cnn_tensor *
     (void)n;
     CNN_TRY(cnn_layer_expect_rank(layer, x, 4, "[N,H,W,C]"));
     cnn_slice_op a = {.class = &cnn_op_slice.class,
-                      .from = {4, {0, self->sides[0][0], self->sides[1][0], 0}},
-                      .to = {4, {-1, x->shape[1] - self->sides[0][1], x->shape[2] - self->sides[1][1], -1}},
+                      .from = {4, {0, self->sides[0], self->sides[2], 0}},
+                      .to = {4, {-1, x->shape[1] - self->sides[1], x->shape[2] - self->sides[3], -1}},
                       .step = {.rank = -1}};
     for (int i = 1; i < 3; i++)
         if (a.to.sizes[i] <= a.from.sizes[i])

@@ -41,7 +41,7 @@ typedef struct reshape {
 } reshape;
 
 static const cnn_param reshape_params[] = {
-    CNN_PARAM(SHAPE, reshape, target_shape, NULL, .help = "sizes of a sample; one may be -1"),
+    CNN_PARAM(SHAPE, reshape, target_shape, NULL, .low = -1, .help = "sizes of a sample; one may be -1"),
     CNN_LAYER_PARAMS,
     {0}};
 
@@ -70,37 +70,17 @@ typedef struct padding2d {
 } padding2d;
 
 static const cnn_param padding_params[] = {
-    CNN_PARAM(JSON, padding2d, padding, "1",
+    CNN_PARAM(JSON, padding2d, padding, "1", .spec = &cnn_sides_spec,
               .help = "cells on all sides; or {rows, columns}; or {{top, bottom}, {left, right}}"),
     CNN_PARAM(CHOICE, padding2d, data_format, "\"channels_last\"", .choices = "channels_last",
               .nullable = true, .help = "only 'channels_last'"),
     CNN_LAYER_PARAMS,
     {0}};
 
-/* A number for both ends of an axis, or two. */
-static bool read_ends(const cJSON *spec, int ends[2]) {
-    const cJSON *first = spec, *second = spec;
-    if (cJSON_IsArray(spec)) {
-        if (cJSON_GetArraySize(spec) != 2) return false;
-        first = spec->child;
-        second = first->next;
-    }
-    if (!cJSON_IsNumber(first) || !cJSON_IsNumber(second)) return false;
-    ends[0] = first->valueint;
-    ends[1] = second->valueint;
-    return ends[0] >= 0 && ends[1] >= 0 && ends[0] == first->valuedouble && ends[1] == second->valuedouble;
-}
-
 static cnn_status init_padding(cnn_layer *layer) {
     padding2d *self = (padding2d *)layer;
-    const cJSON *rows = self->padding, *columns = self->padding;
-    if (cJSON_IsArray(rows) && cJSON_GetArraySize(rows) == 2) {
-        columns = rows->child->next;
-        rows = rows->child;
-    }
-    if (read_ends(rows, self->sides) && read_ends(columns, self->sides + 2)) return CNN_OK;
-    return cnn_fail(CNN_ERROR_ARGUMENT, "ZeroPadding2D: 'padding' must be a count, {rows, columns} or "
-                                        "{{top, bottom}, {left, right}}");
+    cnn_sides_read(self->padding, self->sides); /* checked when it was read */
+    return CNN_OK;
 }
 
 static cnn_status call_padding(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,

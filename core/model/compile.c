@@ -70,14 +70,14 @@ static cnn_status new_step(step *s, const cnn_op *op, const void *attributes, co
 }
 
 static cnn_status infer(const cnn_plan *plan, const cnn_op *op, const void *attributes, const int *inputs,
-                        int n_inputs, cnn_op_info *info) {
+                        int n_inputs, bool training, cnn_op_info *info) {
     const cnn_tensor *heads[CNN_MAX_INPUTS];
     for (int i = 0; i < n_inputs; i++) heads[i] = &plan->values[inputs[i]].head;
-    return cnn_op_infer(op, attributes, heads, n_inputs, plan->training, info);
+    return cnn_op_infer(op, attributes, heads, n_inputs, training, info);
 }
 
 static cnn_status infer_step(const cnn_plan *plan, step *s) {
-    return infer(plan, s->op, s->attributes, s->inputs, s->n_inputs, &s->info);
+    return infer(plan, s->op, s->attributes, s->inputs, s->n_inputs, s->training, &s->info);
 }
 
 /* Adds a step and its output value. source: the graph's tensor, or NULL for a loss. */
@@ -86,6 +86,7 @@ static cnn_status add_step(cnn_plan *plan, const cnn_op *op, const void *attribu
     CNN_TRY(cnn_list_grow((void **)&plan->steps, plan->n_steps, &plan->step_capacity, sizeof *plan->steps));
     step *s = &plan->steps[plan->n_steps++];
     CNN_TRY(new_step(s, op, attributes, inputs, n_inputs));
+    s->training = plan->training && !(source && source->node->inference);
     CNN_TRY(infer_step(plan, s));
 
     value v = {.kind = VALUE_COMPUTED, .source = source, .index = -1, .alias_of = -1};
@@ -123,7 +124,8 @@ static cnn_status add_node(cnn_plan *plan, const cnn_tensor *tensor, const int *
     const cnn_node *node = tensor->node;
     if (node->op->alias && node->op->backward && has_batch(tensor) && plan->values[inputs[0]].sampled) {
         cnn_op_info info;
-        CNN_TRY(infer(plan, node->op, node->attributes, inputs, node->n_inputs, &info));
+        CNN_TRY(infer(plan, node->op, node->attributes, inputs, node->n_inputs,
+                      plan->training && !node->inference, &info));
         if (info.shape[0] == plan->batch) return add_alias(plan, tensor, &info, inputs[0], index);
     }
     return add_step(plan, node->op, node->attributes, inputs, node->n_inputs, tensor, index);

@@ -1,4 +1,4 @@
-/* Models as JSON. */
+/* Models as JSON and back. */
 #ifndef CNN_MODEL_CONFIG_H
 #define CNN_MODEL_CONFIG_H
 
@@ -6,6 +6,21 @@
 
 /* {"name", "layers": [{"class_name", "config", …}], …}: with "inbound_nodes", "input_layers" and "output_layers" for a
  * functional model. */
-cnn_status cnn_model_config_json(cJSON **out, const cnn_model *model);
+cnn_status cnn_model_config_json(cJSON **out, const cnn_model *model, cnn_keras keras);
+
+/* The model with its class: {"class_name": "Sequential", "config": …}; in Keras 3's form with "module",
+ * "registered_name" and "build_config" too. */
+cnn_status cnn_model_spec_json(cJSON **out, const cnn_model *model, cnn_keras keras);
+
+/* A model from such a spec, of Keras 2.2 to 3, built where the spec says for which shapes. Layers that cannot be built
+ * are all named in one error, each with the reason; CNN_ERROR_FORMAT if the spec is none. Refused are more than 8192
+ * layers, 65536 calls of layers, 64 models within each other, and 2 GiB of weights. options may be NULL. */
+cnn_status cnn_model_from_spec(cnn_model **out, const cJSON *spec, const cnn_load_options *options);
+
+/* The seeds of the random ops in a built model's wiring, in its order: with them, and the trainer's, a model that was
+ * read back goes on with the same random numbers. The count of them; seeds: as many numbers, or NULL. */
+cnn_status cnn_model_get_seeds(const cnn_model *model, int *seeds, int *count);
+/* An error if the count is another. */
+cnn_status cnn_model_set_seeds(cnn_model *model, const int *seeds, int count);
 
 #endif

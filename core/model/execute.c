@@ -86,7 +86,7 @@ static void bind(const frame *f, const step *s, bound *b) {
                             .saved = at_place(f, s->saved, s->info.per_sample ? s->info.saved : 0),
                             .scratch = f->scratch,
                             .prepared = f->plan->whole + s->prepared,
-                            .training = f->plan->training,
+                            .training = s->training,
                             .backward_follows = s->backward,
                             .step = f->feed->step,
                             .first_sample = f->from};

@@ -33,6 +33,10 @@ bool cnn_graph_starts_call(const cnn_graph *graph, int position);
 /* Which call of its layer made the tensor, counted from 0 in the order of the graph. */
 int cnn_graph_call_index(const cnn_graph *graph, const cnn_tensor *tensor);
 
+/* Puts the layers of a model that the graph (by layers) is of into Keras's order; see layer_order.c. */
+cnn_status cnn_graph_sort_layers(const cnn_graph *graph, int n_inputs, cnn_tensor *const *outputs,
+                                 int n_outputs, cnn_layer **layers, int count);
+
 /* Makes room for one more item in a list that doubles as it grows. */
 cnn_status cnn_list_grow(void **items, int count, int *capacity, size_t item_size);
 

@@ -385,7 +385,8 @@ typedef struct replay {
 static cnn_status replay_results(replay *r, int position, cnn_tensor *const *inputs, int count) {
     const cnn_call *call = cnn_call_of(r->graph->tensors[position]);
     cnn_tensor *results[CNN_MAX_INPUTS];
-    CNN_TRY(cnn_layer_call_all(results, call->layer, inputs, count, r->training));
+    CNN_TRY(call->inference ? cnn_layer_call_inference(results, call->layer, inputs, count)
+                            : cnn_layer_call_all(results, call->layer, inputs, count, r->training));
     for (int i = position; i < r->graph->count; i++) {
         const cnn_tensor *old = r->graph->tensors[i];
         if (cnn_call_of(old) == call && !r->made[i])
@@ -405,9 +406,14 @@ static cnn_status replay_tensor(replay *r, int position) {
         int at = cnn_graph_find(r->graph, sources[i]);
         inputs[i] = at < 0 ? sources[i] : r->made[at];
     }
-    if (call && call->n_outputs > 1) return replay_results(r, position, inputs, count);
+    if (call && (call->n_outputs > 1 || call->inference)) return replay_results(r, position, inputs, count);
     if (call) return cnn_layer_call(&r->made[position], call->layer, inputs, count, r->training);
-    return cnn_op_apply(&r->made[position], old->node->op, old->node->attributes, inputs, count, r->training);
+    bool before = cnn_ops_as_inference(false);
+    cnn_ops_as_inference(before || old->node->inference);
+    cnn_status status =
+        cnn_op_apply(&r->made[position], old->node->op, old->node->attributes, inputs, count, r->training);
+    cnn_ops_as_inference(before);
+    return status;
 }
 
 static cnn_status replay_graph(replay *r, const cnn_model *model, cnn_tensor *const *inputs) {
@@ -464,8 +470,8 @@ static cnn_status add_once(cnn_model *model, cnn_layer *layer) {
     return append_layer(model, layer);
 }
 
-/* The layers on the way from the inputs to the outputs, those first that others depend on. An input that a layer made
- * stands for itself: what is before it does not belong to the model. */
+/* The layers on the way from the inputs to the outputs, in Keras's order. An input that a layer made stands for itself:
+ * what is before it does not belong to the model. */
 static cnn_status collect_layers(cnn_model *model) {
     cnn_graph graph = {0};
     cnn_status status = cnn_graph_walk(&graph, CNN_EDGES_LAYERS, model->inputs, model->n_inputs,
@@ -474,6 +480,9 @@ static cnn_status collect_layers(cnn_model *model) {
         const cnn_call *call = cnn_call_of(graph.tensors[i]);
         if (call && (i >= model->n_inputs || call->n_inputs == 0)) status = add_once(model, call->layer);
     }
+    if (status == CNN_OK)
+        status = cnn_graph_sort_layers(&graph, model->n_inputs, model->outputs, model->n_outputs,
+                                       model->layers, model->layer_count);
     cnn_graph_free(&graph);
     return status;
 }

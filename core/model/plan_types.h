@@ -38,6 +38,7 @@ typedef struct step {
     int n_inputs;
     int *inputs; /* values; owned */
     int output;
+    bool training;   /* the plan's flag, unless the op is to behave as in inference */
     bool per_sample; /* by info, and all inputs are sampled or shared */
     bool backward;   /* has a backward that somebody needs */
     int forward_pass, backward_pass;

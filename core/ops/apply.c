@@ -76,6 +76,14 @@ cnn_status cnn_symbolic_input(cnn_tensor **out, int rank, const int64_t *shape, 
     return status;
 }
 
+static _Thread_local bool as_inference;
+
+bool cnn_ops_as_inference(bool on) {
+    bool before = as_inference;
+    as_inference = on;
+    return before;
+}
+
 /* A node without references yet, its inputs not retained. */
 static cnn_node *new_node(const cnn_op *op, const void *attributes, cnn_tensor *const *inputs, int n_inputs) {
     cnn_node *node = cnn_calloc(sizeof *node);
@@ -89,7 +97,8 @@ static cnn_node *new_node(const cnn_op *op, const void *attributes, cnn_tensor *
     }
     memcpy(copy, attributes, op->class.size);
     memcpy(list, inputs, (size_t)n_inputs * sizeof *list);
-    *node = (cnn_node){.op = op, .attributes = copy, .n_inputs = n_inputs, .inputs = list};
+    *node = (cnn_node){
+        .op = op, .attributes = copy, .n_inputs = n_inputs, .inputs = list, .inference = as_inference};
     return node;
 }
 
@@ -146,6 +155,7 @@ static cnn_status run_now(cnn_tensor **out, const cnn_op *op, const void *attrib
 static cnn_status apply(cnn_tensor **out, const cnn_op *op, const void *attributes, cnn_tensor *const *inputs,
                         int n_inputs, bool training) {
     cnn_op_info info;
+    training = training && !as_inference;
     CNN_TRY(cnn_op_infer(op, attributes, (const cnn_tensor *const *)inputs, n_inputs, training, &info));
     for (int i = 0; i < n_inputs; i++)
         if (!inputs[i]->data) return extend_graph(out, op, attributes, &info, inputs, n_inputs);

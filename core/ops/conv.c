@@ -80,10 +80,14 @@ static size_t sums_floats(const cnn_conv *c) {
     return CNN_ROUND_UP(sums_of_sample(c) * (size_t)samples_at_once(c), CNN_ALIGN / sizeof(float));
 }
 
+enum { MAX_PHASES = 1 << 20 };
+
 cnn_status cnn_conv_check_sizes(const char *who, const cnn_tensor *x, const cnn_tensor *weights, int axes,
                                 const int *strides, const int *dilation_rate) {
     char shape[CNN_SHAPE_TEXT], window[CNN_SHAPE_TEXT];
     bool fits = true;
+    int64_t phases = 1; /* how windows may lie on a step: each is worked through for itself */
+    for (int i = 0; i < axes; i++) fits = fits && (phases *= strides[i]) <= MAX_PHASES;
     for (int i = 1; i < x->rank; i++) fits = fits && x->shape[i] >= 0 && x->shape[i] <= INT_MAX;
     for (int i = 0; i < weights->rank; i++) fits = fits && weights->shape[i] <= INT_MAX;
     for (int i = 0; fits && i < axes; i++)

@@ -109,10 +109,15 @@ typedef struct cnn_node {
     void *attributes; /* owned; op->class.size bytes */
     int n_inputs;
     cnn_tensor **inputs; /* retained; symbolic or concrete */
+    bool inference;      /* behaves as in inference in training too */
     struct cnn_call
         *call; /* the layer call whose result this is; owned by the layers' floor, freed by its hook */
     struct cnn_node *next; /* while waiting to be freed */
 } cnn_node;
+
+/* While it is on, in this thread, ops that are applied run, or are put into a graph, as in inference, whatever is said
+ * of training. Returns what it was before. */
+bool cnn_ops_as_inference(bool on);
 
 /* A new symbolic tensor [-1, shape…] that nothing makes. */
 cnn_status cnn_symbolic_input(cnn_tensor **out, int rank, const int64_t *shape, cnn_dtype dtype);

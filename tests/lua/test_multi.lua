@@ -494,10 +494,10 @@ function TestMultiNested.test_config_and_summary_tell_which_output()
   local entries = {}
   for _, entry in ipairs(config.layers) do entries[entry.name] = entry end
   eq(#entries.pair.inbound_nodes, 2)
-  local nodes = entries.add.inbound_nodes[1]
-  eq({nodes[1][1], nodes[1][2], nodes[1][3]}, {"pair", 0, 1})
-  eq({nodes[2][1], nodes[2][2], nodes[2][3]}, {"pair", 1, 1})
-  eq(config.output_layers, {{"add", 0, 0}, {"pair", 0, 0}})
+  local nodes = entries.add.inbound_nodes[1] -- a model's call 0 is the one that made it
+  eq({nodes[1][1], nodes[1][2], nodes[1][3]}, {"pair", 1, 1})
+  eq({nodes[2][1], nodes[2][2], nodes[2][3]}, {"pair", 2, 1})
+  eq(config.output_layers, {{"add", 0, 0}, {"pair", 1, 0}})
   local lines = {}
   model:summary{print_fn = function(line) lines[#lines + 1] = line end, line_length = 120}
   local text = table.concat(lines, "\n")
