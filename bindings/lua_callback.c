@@ -1,10 +1,15 @@
 /* Callbacks: the core's own, cnn.callbacks.NAME{…}, and tables of Lua functions. In Lua epochs and batches count from
- * 1, as they are shown. */
+ * 1, as they are shown.
+ *
+ * A table may have a state that BackupAndRestore keeps: get_state(self) returns it, as a number, string, boolean or
+ * table of such, and set_state(self, state), called after on_train_begin, takes it up in a run that is resumed. */
 #include "lua_callback.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "train/history.h"
 #include "train/trainer.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +22,8 @@ typedef struct lua_callback {
     cnn_callback callback;
     lua_State *L;
     int holder; /* reference in the registry: {the table, its error; and the names it added to logs, by themselves} */
-    bool failed; /* then holder[2] is the error */
+    bool failed;  /* then holder[2] is the error */
+    cJSON *state; /* what get_state returned, or set_state is to be given; NULL: nothing */
 } lua_callback;
 
 static const char *const method_names[] = {[CNN_TRAIN_BEGIN] = "on_train_begin",
@@ -154,19 +160,97 @@ static cnn_status keep_error(lua_State *L, lua_callback *self) {
     return status;
 }
 
-static cnn_status on_event(cnn_callback *callback, cnn_event event, int index, cnn_logs *logs) {
-    lua_callback *self = (lua_callback *)callback;
+/* function(argument), in protected mode. */
+static cnn_status call_protected(lua_callback *self, lua_CFunction function, void *argument) {
     lua_State *L = self->L;
     if (!lua_checkstack(L, 8)) return cnn_fail(CNN_ERROR_CALLBACK, "callback: Lua's stack is full");
-    event_call call = {self, event, index, logs};
-    lua_pushcfunction(L, call_handler);
-    lua_pushlightuserdata(L, &call);
+    lua_pushcfunction(L, function);
+    lua_pushlightuserdata(L, argument);
     return lua_pcall(L, 1, 0, 0) == LUA_OK ? CNN_OK : keep_error(L, self);
 }
 
+static cnn_status on_event(cnn_callback *callback, cnn_event event, int index, cnn_logs *logs) {
+    event_call call = {(lua_callback *)callback, event, index, logs};
+    if (event > CNN_PREDICT_BATCH_END) return CNN_OK;
+    return call_protected(call.self, call_handler, &call);
+}
+
+/* ---- their states -------------------------------------------------------------------------------------------- */
+
+/* Pushes the method of the callback's table, and the table. */
+static void push_method(lua_State *L, const lua_callback *self, const char *name) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, self->holder);
+    lua_rawgeti(L, -1, 1);
+    lua_getfield(L, -1, name);
+    lua_insert(L, -2);
+}
+
+static int call_get_state(lua_State *L) {
+    lua_callback *self = lua_touserdata(L, 1);
+    push_method(L, self, "get_state");
+    lua_call(L, 1, 1);
+    bool given = !lua_isnil(L, -1);
+    lcnn_to_json_any(L, -1, "get_state");
+    cJSON_Delete(self->state);
+    self->state = given ? lcnn_json_take(L, -1) : NULL;
+    return 0;
+}
+
+/* The inverse of lcnn_to_json_any: NaN has become null. */
+static void push_state(lua_State *L, const cJSON *json) {
+    luaL_checkstack(L, 4, "nested state");
+    if (cJSON_IsNull(json)) {
+        lua_pushnumber(L, NAN);
+        return;
+    }
+    if (!cJSON_IsArray(json) && !cJSON_IsObject(json)) {
+        lcnn_push_json(L, json);
+        return;
+    }
+    lua_Integer position = 0;
+    const cJSON *item;
+    lua_newtable(L);
+    cJSON_ArrayForEach(item, json) {
+        push_state(L, item);
+        if (cJSON_IsArray(json))
+            lua_rawseti(L, -2, ++position);
+        else
+            lua_setfield(L, -2, item->string);
+    }
+}
+
+static int call_set_state(lua_State *L) {
+    const lua_callback *self = lua_touserdata(L, 1);
+    push_method(L, self, "set_state");
+    push_state(L, self->state);
+    lua_call(L, 2, 0);
+    return 0;
+}
+
+static cnn_status get_state(cnn_callback *callback) {
+    return call_protected((lua_callback *)callback, call_get_state, callback);
+}
+
+static cnn_status set_state(cnn_callback *callback) {
+    if (!((lua_callback *)callback)->state) return CNN_OK;
+    return call_protected((lua_callback *)callback, call_set_state, callback);
+}
+
 static const cnn_param no_params[] = {{0}};
+static const cnn_param state_params[] = {CNN_PARAM(JSON, lua_callback, state, NULL), {0}};
+
 static const cnn_callback_class lua_class = {
     .class = CNN_CLASS("callback", "table", NULL, lua_callback, no_params, NULL), .on = on_event};
+static const cnn_callback_class lua_class_with_state = {
+    .class = CNN_CLASS("callback", "table", NULL, lua_callback, no_params, NULL),
+    .on = on_event,
+    .state = state_params,
+    .backup = get_state,
+    .restore = set_state};
+
+static bool is_table(const cnn_callback *callback) {
+    return callback->class == &lua_class.class || callback->class == &lua_class_with_state.class;
+}
 
 /* ---- the list of a run -------------------------------------------------------------------------------------- */
 
@@ -178,8 +262,11 @@ typedef struct run_list {
 
 static int free_list(lua_State *L) {
     const run_list *list = lua_touserdata(L, 1);
-    for (int i = 0; i < list->count; i++)
-        if (list->tables[i].callback.class) luaL_unref(L, LUA_REGISTRYINDEX, list->tables[i].holder);
+    for (int i = 0; i < list->count; i++) {
+        if (!list->tables[i].callback.class) continue;
+        luaL_unref(L, LUA_REGISTRYINDEX, list->tables[i].holder);
+        cJSON_Delete(list->tables[i].state);
+    }
     return 0;
 }
 
@@ -215,6 +302,17 @@ static void check_handlers(lua_State *L, int table) {
     }
 }
 
+/* Whether the table on the top has a state. */
+static bool keeps_state(lua_State *L) {
+    bool gets = lua_getfield(L, -1, "get_state") != LUA_TNIL,
+         sets = lua_getfield(L, -2, "set_state") != LUA_TNIL;
+    lua_pop(L, 2);
+    if (gets != sets)
+        lcnn_fail(L, "callbacks: a table with %s needs %s too", gets ? "get_state" : "set_state",
+                  gets ? "set_state" : "get_state");
+    return gets;
+}
+
 /* The callback on the top, and pops it; what is kept stays alive through the caller's list. */
 static void add_callback(lua_State *L, run_list *list, int model) {
     cnn_callback **own = luaL_testudata(L, -1, CALLBACK);
@@ -227,6 +325,7 @@ static void add_callback(lua_State *L, run_list *list, int model) {
         lcnn_fail(L, "callbacks: expected callbacks or tables with functions like on_epoch_end, got %s",
                   luaL_tolstring(L, -1, NULL));
     check_handlers(L, lua_gettop(L));
+    bool with_state = keeps_state(L);
     lua_pushvalue(L, model);
     lua_setfield(L, -2, "model");
     lua_createtable(L, 2, 0);
@@ -237,7 +336,7 @@ static void add_callback(lua_State *L, run_list *list, int model) {
     lua_callback *c = &list->tables[list->count];
     c->L = L;
     c->holder = luaL_ref(L, LUA_REGISTRYINDEX);
-    c->callback.class = &lua_class.class;
+    c->callback.class = with_state ? &lua_class_with_state.class : &lua_class.class;
     list->items[list->count++] = &c->callback;
 }
 
@@ -277,7 +376,7 @@ int lcnn_callbacks(lua_State *L, int index, int model, cnn_callback ***out) {
 void lcnn_check_run(lua_State *L, cnn_status status, cnn_callback *const *list, int count) {
     for (int i = 0; status == CNN_ERROR_CALLBACK && i < count; i++) {
         const lua_callback *c = (const lua_callback *)list[i];
-        if (c->callback.class != &lua_class.class || !c->failed) continue;
+        if (!is_table(&c->callback) || !c->failed) continue;
         lua_rawgeti(L, LUA_REGISTRYINDEX, c->holder);
         lua_rawgeti(L, -1, 2);
         lua_error(L);
@@ -285,12 +384,111 @@ void lcnn_check_run(lua_State *L, cnn_status status, cnn_callback *const *list, 
     lcnn_check(L, status);
 }
 
+/* ---- histories ------------------------------------------------------------------------------------------------ */
+
+#define HISTORY "cnn.history"
+#define HISTORY_TABLE "history"
+
+static int free_history(lua_State *L) {
+    cnn_history **box = luaL_checkudata(L, 1, HISTORY);
+    cnn_history_release(*box);
+    *box = NULL;
+    return 0;
+}
+
+cnn_history **lcnn_new_history(lua_State *L) {
+    cnn_history **box = lua_newuserdatauv(L, sizeof *box, 0);
+    *box = NULL;
+    luaL_setmetatable(L, HISTORY);
+    return box;
+}
+
+/* As in Keras, a figure has a value for each epoch that logged it. */
+static void push_figure(lua_State *L, const cnn_history *h, int index) {
+    int epochs = cnn_history_epochs(h);
+    lua_createtable(L, epochs, 0);
+    for (int epoch = 0, n = 0; epoch < epochs; epoch++) {
+        if (!cnn_history_has(h, index, epoch)) continue;
+        lua_pushnumber(L, cnn_history_value(h, index, epoch));
+        lua_rawseti(L, -2, ++n);
+    }
+}
+
+/* Where the userdata of the tables that scripts see are found, for as long as these live. */
+static const char histories_key;
+
+/* The history's table on the top belongs to the userdata at index. */
+static void keep_history(lua_State *L, int index) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &histories_key);
+    lua_pushvalue(L, -2);
+    lua_pushvalue(L, index);
+    lua_rawset(L, -3);
+    lua_pop(L, 1);
+}
+
+void lcnn_push_history(lua_State *L, int index) {
+    index = lua_absindex(L, index);
+    const cnn_history *h = *(cnn_history **)luaL_checkudata(L, index, HISTORY);
+    int epochs = h ? cnn_history_epochs(h) : 0, count = h ? cnn_history_count(h) : 0;
+    lua_createtable(L, 0, 2);
+    lua_createtable(L, 0, count);
+    for (int i = 0; i < count; i++) {
+        push_figure(L, h, i);
+        lua_setfield(L, -2, cnn_history_name(h, i));
+    }
+    lua_setfield(L, -2, "history");
+    lua_createtable(L, epochs, 0);
+    for (int epoch = 0; epoch < epochs; epoch++) {
+        lua_pushinteger(L, h->first_epoch + epoch + 1);
+        lua_rawseti(L, -2, epoch + 1);
+    }
+    lua_setfield(L, -2, "epoch");
+    luaL_getmetatable(L, HISTORY_TABLE);
+    lua_setmetatable(L, -2);
+    keep_history(L, index);
+}
+
+/*** Writes what fit measured as a file. In NAME.csv a line has the epoch, from 1, and its figures, with nothing between
+the commas where one was not logged. NAME.json is {"epoch": […], "history": {"loss": […], …}}, with null where a figure
+was not logged or is not a number. The file appears whole or not at all.
+@function history:save
+@string path */
+static int save_history(lua_State *L) {
+    const char *path = luaL_checkstring(L, 2);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &histories_key);
+    lua_pushvalue(L, 1);
+    lua_rawget(L, -2);
+    cnn_history **box = luaL_testudata(L, -1, HISTORY);
+    if (!box || !*box)
+        lcnn_fail(L, "history:save: expected what fit returned, got %s", luaL_tolstring(L, 1, NULL));
+    lcnn_check(L, cnn_history_save(*box, path));
+    return 0;
+}
+
+static void open_histories(lua_State *L) {
+    luaL_newmetatable(L, HISTORY);
+    lua_pushcfunction(L, free_history);
+    lua_setfield(L, -2, "__gc");
+    luaL_newmetatable(L, HISTORY_TABLE);
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, save_history);
+    lua_setfield(L, -2, "save");
+    lua_setfield(L, -2, "__index");
+    lua_newtable(L);
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "k");
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &histories_key);
+    lua_pop(L, 2);
+}
+
 /* ---- the core's callbacks ------------------------------------------------------------------------------------ */
 
 static int new_callback(lua_State *L) {
     const cnn_class *class = lua_touserdata(L, lua_upvalueindex(1));
     lcnn_args_class(L, 1, class);
-    const char *config = lcnn_json_text(L);
+    const char *config = lcnn_json_print(L);
     cnn_callback **box = lua_newuserdatauv(L, sizeof *box, 0);
     *box = NULL;
     luaL_setmetatable(L, CALLBACK);
@@ -320,6 +518,7 @@ static int callback_index(lua_State *L) {
 }
 
 int lcnn_open_callback(lua_State *L) {
+    open_histories(L);
     luaL_newmetatable(L, CALLBACK);
     lua_pushcfunction(L, free_callback);
     lua_setfield(L, -2, "__gc");

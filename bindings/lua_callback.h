@@ -13,4 +13,9 @@ int lcnn_callbacks(lua_State *L, int index, int model, cnn_callback ***list);
 /* lcnn_check after a run with these callbacks: an error that one of them raised is raised again as it was. */
 void lcnn_check_run(lua_State *L, cnn_status status, cnn_callback *const *list, int count);
 
+/* Pushes a userdata that owns a history, for fit to put one in. */
+cnn_history **lcnn_new_history(lua_State *L);
+/* Pushes what scripts see of the history in the userdata at index: {history = {loss = {…}, …}, epoch = {…}}. */
+void lcnn_push_history(lua_State *L, int index);
+
 #endif

@@ -14,6 +14,7 @@ enum { MAX_DEPTH = 64 };
 typedef struct context {
     const char *who, *name; /* name of the innermost field, or NULL */
     int depth;
+    bool any_number; /* infinite ones and NaN too */
 } context;
 
 static cJSON *new_box(lua_State *L, int type) {
@@ -103,7 +104,7 @@ static void convert_table(lua_State *L, int index, cJSON *into, const context *c
     }
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
         const char *name = lua_tostring(L, -2);
-        convert(L, lua_gettop(L), add_null(L, into, name), (context){c->who, name, c->depth});
+        convert(L, lua_gettop(L), add_null(L, into, name), (context){c->who, name, c->depth, c->any_number});
     }
 }
 
@@ -124,7 +125,7 @@ static void convert(lua_State *L, int index, cJSON *into, context c) {
         into->type = lua_toboolean(L, index) ? cJSON_True : cJSON_False;
         break;
     case LUA_TNUMBER:
-        if (!isfinite(lua_tonumber(L, index))) fail_value(L, &c, "infinite or NaN");
+        if (!c.any_number && !isfinite(lua_tonumber(L, index))) fail_value(L, &c, "infinite or NaN");
         into->type = cJSON_Number;
         cJSON_SetNumberHelper(into, lua_tonumber(L, index));
         break;
@@ -150,7 +151,14 @@ static void convert(lua_State *L, int index, cJSON *into, context c) {
 cJSON *lcnn_to_json(lua_State *L, int index, const char *who) {
     index = lua_absindex(L, index);
     cJSON *json = new_box(L, cJSON_NULL);
-    convert(L, index, json, (context){who, NULL, 0});
+    convert(L, index, json, (context){.who = who});
+    return json;
+}
+
+cJSON *lcnn_to_json_any(lua_State *L, int index, const char *who) {
+    index = lua_absindex(L, index);
+    cJSON *json = new_box(L, cJSON_NULL);
+    convert(L, index, json, (context){.who = who, .any_number = true});
     return json;
 }
 
@@ -161,9 +169,8 @@ cJSON *lcnn_json_take(lua_State *L, int index) {
     return json;
 }
 
-const char *lcnn_json_text(lua_State *L) {
-    cJSON **box = luaL_checkudata(L, -1, BOX);
-    lcnn_push_text(L, cJSON_PrintUnformatted(*box));
+const char *lcnn_json_print(lua_State *L) {
+    lcnn_push_text(L, cnn_json_print(lcnn_json_take(L, -1)));
     lua_remove(L, -2);
     return lua_tostring(L, -1);
 }
@@ -175,7 +182,7 @@ static const char *const no_names[] = {NULL};
 /* The value on the top becomes the argument called name. */
 static void add_argument(lua_State *L, cJSON *config, const char *who, const char *name) {
     if (cJSON_GetObjectItemCaseSensitive(config, name)) lcnn_fail(L, "%s: got '%s' twice", who, name);
-    convert(L, lua_gettop(L), add_null(L, config, name), (context){who, name, 0});
+    convert(L, lua_gettop(L), add_null(L, config, name), (context){.who = who, .name = name});
 }
 
 static const char *name_at(lua_State *L, const char *who, const char *const *names, int count,
@@ -262,7 +269,7 @@ void lcnn_push_json(lua_State *L, const cJSON *json) {
 static int to_json(lua_State *L) {
     luaL_checkany(L, 1);
     lcnn_to_json(L, 1, "to_json");
-    lcnn_json_text(L);
+    lcnn_json_print(L);
     return 1;
 }
 

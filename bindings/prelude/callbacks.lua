@@ -1,4 +1,7 @@
 -- Callbacks written in Lua: tables with on_epoch_end and the like, called as methods, epochs counted from 1.
+--
+-- A table with get_state and set_state goes on where it was when BackupAndRestore resumes a training: get_state(self)
+-- returns a number, string, boolean or table of them, and set_state(self, state) takes it back after on_train_begin.
 
 local cnn = ...
 
@@ -93,6 +96,14 @@ function History:on_epoch_end(epoch, logs)
     values[#values + 1] = value
     self.history[name] = values
   end
+end
+
+function History:get_state()
+  return {history = self.history, epoch = self.epoch}
+end
+
+function History:set_state(state)
+  self.history, self.epoch = state.history, state.epoch
 end
 
 --- Collects the logs of each epoch in fields history and epoch, as what fit returns does.

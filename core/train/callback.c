@@ -6,10 +6,14 @@
 #include <string.h>
 
 extern const cnn_callback_class cnn_callback_early_stopping, cnn_callback_reduce_lr, cnn_callback_csv_logger,
-    cnn_callback_terminate_nan;
+    cnn_callback_terminate_nan, cnn_callback_model_checkpoint, cnn_callback_backup;
 
-const cnn_class *const cnn_callbacks[] = {&cnn_callback_early_stopping.class, &cnn_callback_reduce_lr.class,
-                                          &cnn_callback_csv_logger.class, &cnn_callback_terminate_nan.class,
+const cnn_class *const cnn_callbacks[] = {&cnn_callback_early_stopping.class,
+                                          &cnn_callback_reduce_lr.class,
+                                          &cnn_callback_csv_logger.class,
+                                          &cnn_callback_terminate_nan.class,
+                                          &cnn_callback_model_checkpoint.class,
+                                          &cnn_callback_backup.class,
                                           NULL};
 
 static const cnn_callback_class *class_of(const cnn_callback *callback) {
@@ -54,4 +58,29 @@ cnn_status cnn_callbacks_call(cnn_callback *const *callbacks, int count, cnn_eve
                               cnn_logs *logs) {
     for (int i = 0; i < count; i++) CNN_TRY(class_of(callbacks[i])->on(callbacks[i], event, index, logs));
     return CNN_OK;
+}
+
+/* ---- states -------------------------------------------------------------------------------------------- */
+
+bool cnn_callback_has_state(const cnn_callback *callback) {
+    return class_of(callback)->state;
+}
+
+cnn_status cnn_callback_get_state(cJSON **out, cnn_callback *callback) {
+    const cnn_callback_class *class = class_of(callback);
+    if (class->backup) CNN_TRY(class->backup(callback));
+    cJSON *state = cnn_params_write(cJSON_CreateObject(), class->state, callback, CNN_KERAS_NONE);
+    if (!state) return cnn_fail_memory(64);
+    *out = state;
+    return CNN_OK;
+}
+
+cnn_status cnn_callback_set_state(cnn_callback *callback, const cJSON *state) {
+    const cnn_callback_class *class = class_of(callback);
+    CNN_TRY(cnn_params_read(class->class.name, class->state, state, callback));
+    return class->restore ? class->restore(callback) : CNN_OK;
+}
+
+float **cnn_callback_weights(cnn_callback *callback) {
+    return class_of(callback)->weights ? class_of(callback)->weights(callback) : NULL;
 }

@@ -18,7 +18,13 @@ typedef enum cnn_event {
     CNN_PREDICT_BEGIN,
     CNN_PREDICT_END,
     CNN_PREDICT_BATCH_BEGIN,
-    CNN_PREDICT_BATCH_END
+    CNN_PREDICT_BATCH_END,
+    /* Of fit alone, and for those that save and restore runs: each comes when all callbacks have seen the event that it
+     * follows, so that their states belong together. */
+    CNN_RESUME,     /* TRAIN_BEGIN */
+    CNN_BATCH_SAVE, /* TRAIN_BATCH_END */
+    CNN_EPOCH_SAVE, /* EPOCH_END, and the epoch is in the history */
+    CNN_TRAIN_DONE  /* TRAIN_END */
 } cnn_event;
 
 /* Named figures, in order. */
@@ -38,7 +44,11 @@ typedef struct cnn_run_control {
     struct cnn_optimizer *optimizer; /* NULL in evaluate and predict of a model not compiled */
     int epochs;
     bool stop_training;
-    FILE *log; /* where messages go; may be NULL */
+    int verbose;
+    FILE *log;                             /* where messages go; may be NULL */
+    struct cnn_fit_state *state;           /* where the run stands; NULL in evaluate and predict */
+    struct cnn_callback *const *callbacks; /* all of the run's */
+    int callback_count;
     /* All weights, trainable and not, as one block of floats owned by the caller (cnn_free); and back. */
     cnn_status (*save_weights)(struct cnn_model *model, float **weights);
     void (*restore_weights)(struct cnn_model *model, const float *weights);
@@ -52,6 +62,14 @@ typedef struct cnn_callback_class {
     cnn_status (*on)(struct cnn_callback *callback, cnn_event event, int index, cnn_logs *logs);
     void (*close)(
         struct cnn_callback *callback); /* before it is freed: release what is not in params; may be NULL */
+
+    /* For backups of a run. All may be NULL. */
+    const cnn_param *state; /* the members that make up its state */
+    /* Where it holds a copy of the model's weights, cnn_malloc'ed. */
+    float **(*weights)(cnn_callback *callback);
+    /* Before the state is read out: brings it up to date; and after it has been put back. */
+    cnn_status (*backup)(cnn_callback *callback);
+    cnn_status (*restore)(cnn_callback *callback);
 } cnn_callback_class;
 
 /* The head of every callback's struct. */
@@ -60,10 +78,16 @@ struct cnn_callback {
     cnn_run_control *run;   /* set for the length of a run */
 };
 
-extern const cnn_class
-    *const cnn_callbacks[]; /* EarlyStopping, ReduceLROnPlateau, CSVLogger, TerminateOnNaN */
+/* EarlyStopping, ReduceLROnPlateau, CSVLogger, TerminateOnNaN, ModelCheckpoint, BackupAndRestore; NULL-terminated */
+extern const cnn_class *const cnn_callbacks[];
 
 cnn_status cnn_callbacks_call(struct cnn_callback *const *callbacks, int count, cnn_event event, int index,
                               cnn_logs *logs);
+
+/* The state of a callback whose class has one, as JSON and from it; and where it holds weights, or NULL. */
+bool cnn_callback_has_state(const struct cnn_callback *callback);
+cnn_status cnn_callback_get_state(cJSON **out, struct cnn_callback *callback);
+cnn_status cnn_callback_set_state(struct cnn_callback *callback, const cJSON *state);
+float **cnn_callback_weights(struct cnn_callback *callback);
 
 #endif

@@ -86,6 +86,17 @@ static void confusion_reset(cnn_metric *metric) {
     for (int i = 0; i < c->count; i++) c->at[i] = (counts){.limit = c->at[i].limit};
 }
 
+/* A part each for true and false positives and false negatives at each threshold. */
+static double *confusion_part(cnn_metric *metric, int number, int *count) {
+    confusion *c = (confusion *)metric;
+    *count = 1;
+    if (number / 3 >= c->count) return NULL;
+    counts *at = &c->at[number / 3];
+    return number % 3 == 0   ? &at->true_positives
+           : number % 3 == 1 ? &at->false_positives
+                             : &at->false_negatives;
+}
+
 static void confusion_add(confusion *c, bool label, float prediction, double weight) {
     bool wrong = isnan(prediction);
     for (int i = 0; i < c->count; i++) {
@@ -141,7 +152,8 @@ const cnn_metric_class cnn_metric_precision = {
     .close = confusion_close,
     .reset = confusion_reset,
     .update = confusion_update,
-    .results = precision_results};
+    .results = precision_results,
+    .part = confusion_part};
 
 const cnn_metric_class cnn_metric_recall = {
     .class = CNN_CLASS("metric", "Recall", NULL, confusion, confusion_params,
@@ -151,7 +163,8 @@ const cnn_metric_class cnn_metric_recall = {
     .close = confusion_close,
     .reset = confusion_reset,
     .update = confusion_update,
-    .results = recall_results};
+    .results = recall_results,
+    .part = confusion_part};
 
 /* ---- AUC -------------------------------------------------------------------------------------------------
  */
@@ -217,6 +230,12 @@ static void auc_close(cnn_metric *metric) {
 static void auc_reset(cnn_metric *metric) {
     auc *a = (auc *)metric;
     for (int i = 0; i <= a->count; i++) a->positive[i] = a->negative[i] = 0;
+}
+
+static double *auc_part(cnn_metric *metric, int number, int *count) {
+    auc *a = (auc *)metric;
+    *count = a->count + 1;
+    return number == 0 ? a->positive : number == 1 ? a->negative : NULL;
 }
 
 /* How many thresholds lie below the prediction. */
@@ -318,4 +337,5 @@ const cnn_metric_class cnn_metric_auc = {.class =
                                          .close = auc_close,
                                          .reset = auc_reset,
                                          .update = auc_update,
-                                         .results = auc_results};
+                                         .results = auc_results,
+                                         .part = auc_part};

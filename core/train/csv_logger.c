@@ -2,15 +2,21 @@
  * 0.
  *
  * The file is complete after every epoch. Its columns are those of the first epoch's logs, in their order, or
- * those of the header found where lines are appended; a figure that an epoch lacks is written nan. */
+ * those of the header found where lines are appended; a figure that an epoch lacks is written nan. What the file
+ * held before stays until the first line is written, so that a run that is taken up again can cut the file back to
+ * where its backup was made and go on there. */
 #include "train/monitor.h"
+#include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 typedef struct csv_logger {
     cnn_callback head;
@@ -18,7 +24,10 @@ typedef struct csv_logger {
     bool append;
     /* state */
     FILE *file;
-    char *header; /* the columns' names as in the file, malloc'ed; NULL: not known yet */
+    char *header; /* the columns' names as in the file; NULL: not known yet */
+    bool begun;   /* a line of this run has been written */
+    bool ended;   /* the last line found in the file has its end */
+    double size;  /* of the file, when the backup was made; NaN if it is a device or pipe */
 } csv_logger;
 
 static cnn_status write_error(csv_logger *c, int error) {
@@ -29,34 +38,46 @@ static cnn_status write_error(csv_logger *c, int error) {
 }
 
 /* The first line of the file that is there, without its end; and whether the last one has its end. */
-static cnn_status read_header(csv_logger *c, bool *ended) {
-    *ended = true;
+static cnn_status read_header(csv_logger *c) {
     FILE *old = fopen(c->filename, "rb");
     if (!old) return errno == ENOENT ? CNN_OK : write_error(c, errno);
+    char *line = NULL;
     size_t capacity = 0;
-    ssize_t length = getline(&c->header, &capacity, old);
+    ssize_t length = getline(&line, &capacity, old);
+    cnn_status status = CNN_OK;
     if (length > 0) {
-        c->header[strcspn(c->header, "\r\n")] = '\0';
-        *ended = fseek(old, -1, SEEK_END) != 0 || fgetc(old) == '\n';
+        line[strcspn(line, "\r\n")] = '\0';
+        c->ended = fseek(old, -1, SEEK_END) != 0 || fgetc(old) == '\n';
+        if (*line && !(c->header = cnn_strdup(line))) status = cnn_fail_memory((size_t)length);
     }
-    if (length <= 0 || !*c->header) {
-        free(c->header);
-        c->header = NULL;
-    }
+    free(line);
     fclose(old);
-    return CNN_OK;
+    return status;
 }
 
 static cnn_status begin(csv_logger *c) {
-    bool ended = true;
     if (c->file) fclose(c->file);
     c->file = NULL;
-    free(c->header);
+    cnn_free(c->header);
     c->header = NULL;
-    if (c->append) CNN_TRY(read_header(c, &ended));
-    c->file = fopen(c->filename, c->append ? "ab" : "wb");
-    if (!c->file) return write_error(c, errno);
-    if (!ended) fputc('\n', c->file);
+    c->begun = false;
+    c->ended = true;
+    if (c->append) CNN_TRY(read_header(c));
+    int fd = open(c->filename, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (fd < 0) return write_error(c, errno);
+    c->file = fdopen(fd, "ab");
+    if (c->file) return CNN_OK;
+    int error = errno;
+    close(fd);
+    return write_error(c, error);
+}
+
+/* Before the first line. Devices and pipes have nothing to cut. */
+static cnn_status start(csv_logger *c) {
+    if (c->begun) return CNN_OK;
+    if (!c->append && ftruncate(fileno(c->file), 0) != 0 && errno != EINVAL) return write_error(c, errno);
+    if (!c->ended) fputc('\n', c->file);
+    c->begun = true;
     return CNN_OK;
 }
 
@@ -64,29 +85,22 @@ static cnn_status make_header(csv_logger *c, const cnn_logs *logs) {
     cnn_text text = {0};
     cnn_text_add(&text, "epoch");
     for (int i = 0; logs && i < logs->count; i++) cnn_text_add(&text, "%s%s", c->separator, logs->names[i]);
-    c->header = cnn_text_take(&text);
+    char *header = cnn_text_take(&text);
+    if (header) c->header = cnn_strdup(header);
+    free(header);
     return c->header ? CNN_OK : cnn_fail_memory(64);
-}
-
-/* The shortest of the usual forms that reads back as the same number. */
-static void write_number(FILE *file, double value) {
-    char text[32];
-    for (int digits = 9; digits <= 17; digits += 4) {
-        snprintf(text, sizeof text, "%.*g", digits, value);
-        if (strtod(text, NULL) == value) break;
-    }
-    fputs(isnan(value) ? "nan" : text, file);
 }
 
 /* The column whose name is the `length` characters at name. */
 static void write_column(csv_logger *c, const char *name, size_t length, int epoch, const cnn_logs *logs) {
+    char text[CNN_NUMBER_TEXT];
     if (length == 5 && memcmp(name, "epoch", 5) == 0) {
         fprintf(c->file, "%d", epoch);
         return;
     }
     for (int i = 0; logs && i < logs->count; i++)
         if (strlen(logs->names[i]) == length && memcmp(logs->names[i], name, length) == 0) {
-            write_number(c->file, logs->values[i]);
+            fputs(cnn_number_text(text, logs->values[i]), c->file);
             return;
         }
     fputs("nan", c->file);
@@ -94,6 +108,7 @@ static void write_column(csv_logger *c, const char *name, size_t length, int epo
 
 static cnn_status end_epoch(csv_logger *c, int epoch, const cnn_logs *logs) {
     if (!c->file) return CNN_OK;
+    CNN_TRY(start(c));
     if (!c->header) {
         CNN_TRY(make_header(c, logs));
         fprintf(c->file, "%s\n", c->header);
@@ -111,6 +126,7 @@ static cnn_status end_epoch(csv_logger *c, int epoch, const cnn_logs *logs) {
 }
 
 static cnn_status end(csv_logger *c) {
+    if (c->file) CNN_TRY(start(c));
     FILE *file = c->file;
     c->file = NULL;
     return file && fclose(file) != 0 ? write_error(c, errno) : CNN_OK;
@@ -122,6 +138,31 @@ static cnn_status on(cnn_callback *callback, cnn_event event, int index, cnn_log
     if (event == CNN_EPOCH_END) return end_epoch(c, index, logs);
     if (event == CNN_TRAIN_END) return end(c);
     return CNN_OK;
+}
+
+/* The lines that the backup counts on are on disk before it is. */
+static cnn_status backup(cnn_callback *callback) {
+    csv_logger *c = (csv_logger *)callback;
+    struct stat info;
+    c->size = NAN;
+    if (!c->file || fstat(fileno(c->file), &info) != 0 || !S_ISREG(info.st_mode)) return CNN_OK;
+    c->size = (double)info.st_size;
+    return fsync(fileno(c->file)) == 0 || errno == EINVAL || errno == EROFS ? CNN_OK : write_error(c, errno);
+}
+
+/* Cuts off what was written after the backup was made. */
+static cnn_status restore(cnn_callback *callback) {
+    csv_logger *c = (csv_logger *)callback;
+    struct stat info;
+    if (!c->file || isnan(c->size) || (!c->begun && !c->append)) return CNN_OK;
+    if (fstat(fileno(c->file), &info) != 0) return write_error(c, errno);
+    if (!S_ISREG(info.st_mode)) return CNN_OK;
+    if ((double)info.st_size >= c->size)
+        return ftruncate(fileno(c->file), (off_t)c->size) == 0 ? CNN_OK : write_error(c, errno);
+    cnn_callback_say(callback, "CSVLogger: lines of earlier epochs are missing from %s", c->filename);
+    cnn_free(c->header);
+    c->header = NULL;
+    return read_header(c);
 }
 
 static cnn_status check(const cnn_callback *callback) {
@@ -136,8 +177,15 @@ static cnn_status check(const cnn_callback *callback) {
 static void close_callback(cnn_callback *callback) {
     csv_logger *c = (csv_logger *)callback;
     if (c->file) fclose(c->file);
-    free(c->header);
+    cnn_free(c->header);
 }
+
+static const cnn_param state[] = {
+    CNN_PARAM(STRING, csv_logger, header, NULL),
+    CNN_PARAM(BOOL, csv_logger, begun, NULL),
+    CNN_PARAM(BOOL, csv_logger, ended, NULL),
+    CNN_PARAM(FLOAT, csv_logger, size, NULL, .high = INFINITY, .nullable = true),
+    {0}};
 
 static const cnn_param params[] = {
     CNN_PARAM(STRING, csv_logger, filename, NULL, .help = "file to write"),
@@ -152,4 +200,7 @@ const cnn_callback_class cnn_callback_csv_logger = {
                        "Writes the figures of each epoch to a file of comma-separated values."),
     .check = check,
     .on = on,
-    .close = close_callback};
+    .close = close_callback,
+    .state = state,
+    .backup = backup,
+    .restore = restore};

@@ -88,6 +88,17 @@ static void close_callback(cnn_callback *callback) {
     cnn_free(((early_stopping *)callback)->best_weights);
 }
 
+static float **weights_place(cnn_callback *callback) {
+    return &((early_stopping *)callback)->best_weights;
+}
+
+static const cnn_param state[] = {CNN_PARAM(INT, early_stopping, wait, NULL),
+                                  CNN_PARAM(INT, early_stopping, stopped_epoch, NULL),
+                                  CNN_PARAM(INT, early_stopping, best_epoch, NULL),
+                                  CNN_PARAM(FLOAT, early_stopping, best, NULL, .nullable = true),
+                                  CNN_PARAM(BOOL, early_stopping, warned, NULL),
+                                  {0}};
+
 static const cnn_param params[] = {
     CNN_PARAM(STRING, early_stopping, monitor, "\"val_loss\"", .help = "the figure to watch"),
     CNN_PARAM(FLOAT, early_stopping, min_delta, "0", .help = "a change of no more than this is none"),
@@ -110,4 +121,6 @@ const cnn_callback_class cnn_callback_early_stopping = {
                        "Stops training when a figure has stopped becoming better."),
     .check = check,
     .on = on,
-    .close = close_callback};
+    .close = close_callback,
+    .state = state,
+    .weights = weights_place};

@@ -30,6 +30,7 @@ typedef struct session {
     int batch_size;
     cnn_progress progress;
     cnn_run_control control, *outer; /* outer: of the run whose callback began this one */
+    cnn_fit_state state;             /* of training */
     cnn_metric_state outer_metrics;  /* and what it has measured so far */
     char *x_buffers[CNN_MAX_INPUTS]; /* batch_size rows each */
     char *y_buffers[CNN_MAX_FIGURES];
@@ -325,17 +326,12 @@ static cnn_status notify(session *s, cnn_event event, int index, cnn_logs *logs)
     return CNN_OK;
 }
 
-/* Sums over a pass, in the order of the figures: the total loss, then of several outputs that of each. */
-typedef struct loss_sums {
-    double totals[CNN_MAX_FIGURES], weight;
-} loss_sums;
-
-static void add_losses(loss_sums *sums, const cnn_trainer *t, const double *losses, int64_t count) {
+static void add_losses(cnn_loss_sums *sums, const cnn_trainer *t, const double *losses, int64_t count) {
     for (int i = 0; i < t->figure_count - t->metric_count; i++) sums->totals[i] += losses[i] * (double)count;
     sums->weight += (double)count;
 }
 
-static void fill_logs(const session *s, cnn_logs *logs, const loss_sums *sums, bool validation) {
+static void fill_logs(const session *s, cnn_logs *logs, const cnn_loss_sums *sums, bool validation) {
     const cnn_trainer *t = s->model->trainer;
     int losses = t->figure_count - t->metric_count;
     for (int i = 0; i < t->figure_count && logs->count < CNN_MAX_LOGS; i++) {
@@ -452,7 +448,10 @@ static cnn_status open_session(session *s, cnn_model *model, const cnn_fit_optio
     s->control = (cnn_run_control){.model = model,
                                    .optimizer = model->trainer->optimizer,
                                    .epochs = options->epochs > 0 ? options->epochs : 1,
+                                   .verbose = options->verbose,
                                    .log = options->log,
+                                   .callbacks = options->callbacks,
+                                   .callback_count = options->callback_count,
                                    .save_weights = save_weights,
                                    .restore_weights = restore_weights};
     hold_arrays(options, retain);
@@ -485,7 +484,7 @@ static cnn_status poll_interrupt(void) {
 
 /* One batch through the model; its losses and metrics join those of the pass so far. */
 static cnn_status run_batch(session *s, cnn_mode mode, const samples *d, int step, cnn_batch *b,
-                            loss_sums *sums) {
+                            cnn_loss_sums *sums) {
     double losses[1 + CNN_MAX_FIGURES];
     const cnn_tensor *outputs[CNN_MAX_INPUTS];
     fill_batch(b, s, d, (int64_t)step * s->batch_size);
@@ -500,7 +499,7 @@ static cnn_status test(session *s, const samples *d, int limit, bool show, cnn_l
     CNN_TRY(cnn_trainer_reset_metrics(s->model, d->y.items));
     CNN_TRY(notify(s, CNN_TEST_BEGIN, 0, NULL));
     int steps = step_count(s, d->count, limit);
-    loss_sums sums = {0};
+    cnn_loss_sums sums = {0};
     cnn_batch b;
     if (show) cnn_progress_begin(&s->progress, steps);
     for (int step = 0; step < steps; step++) {
@@ -602,20 +601,22 @@ cnn_status cnn_model_predict(cnn_tensor **out, cnn_model *model, const cnn_fit_o
 
 /* ---- fit ------------------------------------------------------------------------------------------------- */
 
-static cnn_status train_epoch(session *s, const samples *d, int steps, cnn_logs *logs) {
-    loss_sums sums = {0};
+/* The batches of the epoch that are left. */
+static cnn_status train_batches(session *s, const samples *d, int steps) {
+    cnn_fit_state *f = &s->state;
     cnn_batch b;
-    CNN_TRY(cnn_trainer_reset_metrics(s->model, d->y.items));
     cnn_progress_begin(&s->progress, steps);
-    for (int step = 0; step < steps; step++) {
+    while (f->step < steps && !(f->step > 0 && s->control.stop_training)) {
+        int step = f->step;
         CNN_TRY(poll_interrupt());
         CNN_TRY(notify(s, CNN_TRAIN_BATCH_BEGIN, step, NULL));
-        CNN_TRY(run_batch(s, CNN_MODE_TRAIN, d, step, &b, &sums));
-        *logs = (cnn_logs){0};
-        fill_logs(s, logs, &sums, false);
-        CNN_TRY(notify(s, CNN_TRAIN_BATCH_END, step, logs));
-        cnn_progress_step(&s->progress, step + 1, logs);
-        if (s->control.stop_training) break;
+        CNN_TRY(run_batch(s, CNN_MODE_TRAIN, d, step, &b, &f->sums));
+        f->logs = (cnn_logs){0};
+        fill_logs(s, &f->logs, &f->sums, false);
+        CNN_TRY(notify(s, CNN_TRAIN_BATCH_END, step, &f->logs));
+        cnn_progress_step(&s->progress, step + 1, &f->logs);
+        f->step = step + 1;
+        CNN_TRY(notify(s, CNN_BATCH_SAVE, step, NULL));
     }
     return CNN_OK;
 }
@@ -625,28 +626,59 @@ static bool validates(const session *s, const samples *validation, int epoch) {
     return validation->count > 0 && (epoch + 1) % every == 0;
 }
 
-static cnn_status run_epoch(session *s, const samples *train, const samples *validation, int epoch,
-                            cnn_history *history) {
-    cnn_logs logs = {0};
+/* An epoch that was left in its middle gets the order that it had, and the generator goes on where it was. */
+static void draw_order(session *s, const samples *train, int32_t *order) {
+    cnn_random now = *cnn_default_random();
+    if (s->options->no_shuffle) return;
+    if (s->state.step > 0)
+        *cnn_default_random() = s->state.order;
+    else
+        s->state.order = now;
+    cnn_random_permutation(NULL, order, (int32_t)train->count);
+    if (s->state.step > 0) *cnn_default_random() = now;
+}
+
+static cnn_status begin_epoch(session *s, const samples *train) {
+    s->state.sums = (cnn_loss_sums){0};
+    s->state.logs = (cnn_logs){0};
+    CNN_TRY(notify(s, CNN_EPOCH_BEGIN, s->state.epoch, NULL));
+    return cnn_trainer_reset_metrics(s->model, train->y.items);
+}
+
+static cnn_status run_epoch(session *s, const samples *train, const samples *validation, int32_t *order) {
+    cnn_fit_state *f = &s->state;
+    int epoch = f->epoch;
+    draw_order(s, train, order);
     cnn_progress_epoch(&s->progress, epoch, s->control.epochs);
-    CNN_TRY(notify(s, CNN_EPOCH_BEGIN, epoch, NULL));
-    CNN_TRY(train_epoch(s, train, step_count(s, train->count, s->options->steps_per_epoch), &logs));
+    if (f->step == 0) CNN_TRY(begin_epoch(s, train));
+    CNN_TRY(train_batches(s, train, step_count(s, train->count, s->options->steps_per_epoch)));
+    cnn_logs logs = f->logs;
     if (validates(s, validation, epoch))
         CNN_TRY(test(s, validation, s->options->validation_steps, false, &logs));
     cnn_progress_end(&s->progress, &logs);
     CNN_TRY(notify(s, CNN_EPOCH_END, epoch, &logs));
-    return cnn_history_add(history, &logs);
+    CNN_TRY(cnn_history_add(f->history, &logs));
+    f->epoch = epoch + 1;
+    f->step = 0;
+    return notify(s, CNN_EPOCH_SAVE, epoch, NULL);
 }
 
-static cnn_status run_epochs(session *s, samples *train, const samples *validation, int32_t *order,
+static cnn_status run_epochs(session *s, const samples *train, const samples *validation, int32_t *order,
                              cnn_history *history) {
-    const cnn_fit_options *o = s->options;
+    cnn_fit_state *f = &s->state;
+    *f = (cnn_fit_state){.epoch = s->options->initial_epoch,
+                         .samples = train->count,
+                         .batch_size = s->batch_size,
+                         .history = history};
+    history->first_epoch = f->epoch;
+    s->control.state = f;
+    CNN_TRY(cnn_trainer_reset_metrics(s->model, train->y.items));
     CNN_TRY(notify(s, CNN_TRAIN_BEGIN, 0, NULL));
-    for (int epoch = o->initial_epoch; epoch < s->control.epochs && !s->control.stop_training; epoch++) {
-        if (!o->no_shuffle) cnn_random_permutation(NULL, order, (int32_t)train->count);
-        CNN_TRY(run_epoch(s, train, validation, epoch, history));
-    }
-    return notify(s, CNN_TRAIN_END, 0, NULL);
+    CNN_TRY(notify(s, CNN_RESUME, 0, NULL));
+    while (f->epoch < s->control.epochs && (f->step > 0 || !s->control.stop_training))
+        CNN_TRY(run_epoch(s, train, validation, order));
+    CNN_TRY(notify(s, CNN_TRAIN_END, 0, NULL));
+    return notify(s, CNN_TRAIN_DONE, 0, NULL);
 }
 
 /* The last part of x is for validation if a split is asked for. */
@@ -728,10 +760,11 @@ cnn_status cnn_model_train_step(cnn_model *model, const cnn_fit_options *options
                             .batch_size = (int)d.count,
                             .no_shuffle = true};
     session s;
-    cnn_logs logs = {0};
     cnn_status status = open_session(&s, model, &step, d.y);
-    if (status == CNN_OK) status = train_epoch(&s, &d, 1, &logs);
-    for (int i = 0; status == CNN_OK && i < logs.count && i < capacity; i++) values[i] = logs.values[i];
+    if (status == CNN_OK) status = cnn_trainer_reset_metrics(model, d.y.items);
+    if (status == CNN_OK) status = train_batches(&s, &d, 1);
+    const cnn_logs *logs = &s.state.logs;
+    for (int i = 0; status == CNN_OK && i < logs->count && i < capacity; i++) values[i] = logs->values[i];
     return close_session(&s, status);
 }
 

@@ -1,8 +1,11 @@
 #include "train/history.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "base/text.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 void cnn_history_release(cnn_history *history) {
@@ -70,4 +73,84 @@ bool cnn_history_has(const cnn_history *h, int index, int epoch) {
 double cnn_history_value(const cnn_history *history, int index, int epoch) {
     if (index < 0 || index >= history->count || epoch < 0 || epoch >= history->epochs) return NAN;
     return history->values[(size_t)epoch * CNN_MAX_LOGS + index];
+}
+
+/* ---- files --------------------------------------------------------------------------------------------- */
+
+/* A name as CSV wants it: in quotes where it would break the line up. */
+static void write_csv_name(FILE *file, const char *name) {
+    if (!name[strcspn(name, ",\"\r\n")]) {
+        fputs(name, file);
+        return;
+    }
+    fputc('"', file);
+    for (; *name; name++) fprintf(file, *name == '"' ? "\"\"" : "%c", *name);
+    fputc('"', file);
+}
+
+static void write_csv(FILE *file, const cnn_history *h) {
+    char text[CNN_NUMBER_TEXT];
+    fputs("epoch", file);
+    for (int i = 0; i < h->count; i++) {
+        fputc(',', file);
+        write_csv_name(file, h->names[i]);
+    }
+    for (int epoch = 0; epoch < h->epochs; epoch++) {
+        fprintf(file, "\n%d", h->first_epoch + epoch + 1);
+        for (int i = 0; i < h->count; i++) {
+            bool logged = cnn_history_has(h, i, epoch);
+            fprintf(file, ",%s", logged ? cnn_number_text(text, cnn_history_value(h, i, epoch)) : "");
+        }
+    }
+    fputc('\n', file);
+}
+
+static void write_json_name(FILE *file, const char *name) {
+    fputc('"', file);
+    for (; *name; name++) {
+        unsigned char c = (unsigned char)*name;
+        if (c < ' ')
+            fprintf(file, "\\u%04x", c);
+        else
+            fprintf(file, c == '"' || c == '\\' ? "\\%c" : "%c", c);
+    }
+    fputc('"', file);
+}
+
+/* JSON has no infinity, but numbers so large that they are read as one. */
+static void write_json_number(FILE *file, double value) {
+    char text[CNN_NUMBER_TEXT];
+    if (isinf(value))
+        fputs(value > 0 ? "1e999" : "-1e999", file);
+    else
+        fputs(isnan(value) ? "null" : cnn_number_text(text, value), file);
+}
+
+static void write_json(FILE *file, const cnn_history *h) {
+    fputs("{\"epoch\": [", file);
+    for (int epoch = 0; epoch < h->epochs; epoch++)
+        fprintf(file, epoch ? ", %d" : "%d", h->first_epoch + epoch + 1);
+    fputs("],\n \"history\": {", file);
+    for (int i = 0; i < h->count; i++) {
+        fputs(i ? ",\n  " : "\n  ", file);
+        write_json_name(file, h->names[i]);
+        fputs(": [", file);
+        for (int epoch = 0; epoch < h->epochs; epoch++) {
+            if (epoch) fputs(", ", file);
+            write_json_number(file, cnn_history_value(h, i, epoch));
+        }
+        fputc(']', file);
+    }
+    fputs("}}\n", file);
+}
+
+cnn_status cnn_history_save(const cnn_history *history, const char *path) {
+    const char *ending = strrchr(path, '.');
+    bool csv = ending && strcmp(ending, ".csv") == 0, json = ending && strcmp(ending, ".json") == 0;
+    if (!csv && !json)
+        return cnn_fail(CNN_ERROR_ARGUMENT, "history: the name must end in .csv or .json, got '%s'", path);
+    cnn_file file;
+    CNN_TRY(cnn_file_create(&file, path));
+    (csv ? write_csv : write_json)(file.stream, history);
+    return cnn_file_commit(&file);
 }

@@ -7,6 +7,7 @@
 struct cnn_history {
     int count; /* of names */
     char *names[CNN_MAX_LOGS];
+    int first_epoch; /* the number of the first, from 0 */
     int epochs, capacity;
     double *values;   /* [capacity][CNN_MAX_LOGS]; NaN where a name was not logged */
     uint64_t *logged; /* [capacity]: a bit for each name that was */
@@ -17,5 +18,10 @@ bool cnn_history_has(const struct cnn_history *history, int index, int epoch);
 
 /* Adds an epoch's logs. */
 cnn_status cnn_history_add(struct cnn_history *history, const cnn_logs *logs);
+
+/* Writes the figures as a file, whole or not at all. NAME.csv gets a column a figure, empty where it was not logged;
+ * NAME.json {"epoch": […], "history": {"loss": […], …}}, null where it was not logged or is not a number. Epochs count
+ * from 1. */
+cnn_status cnn_history_save(const struct cnn_history *history, const char *path);
 
 #endif

@@ -195,6 +195,12 @@ double cnn_metric_result(const cnn_metric *metric) {
     return value;
 }
 
+double *cnn_metric_part(cnn_metric *metric, int number, int *count) {
+    if (class_of(metric)->part) return class_of(metric)->part(metric, number, count);
+    *count = 1;
+    return number == 0 ? &metric->total : number == 1 ? &metric->weight : NULL;
+}
+
 /* ---- for metrics -----------------------------------------------------------------------------------------
  */
 

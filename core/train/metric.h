@@ -37,6 +37,8 @@ typedef struct cnn_metric_class {
     cnn_status (*update)(cnn_metric *metric, const cnn_metric_batch *batch);
     /* Writes at most `capacity` figures and returns how many there are. NULL: one, total / weight. */
     int (*results)(const cnn_metric *metric, double *values, int capacity);
+    /* Its state, for cnn_metric_part. NULL: total and weight. */
+    double *(*part)(cnn_metric *metric, int number, int *count);
 } cnn_metric_class;
 
 struct cnn_metric {
@@ -69,6 +71,9 @@ double cnn_metric_result(const cnn_metric *metric);
 /* All figures of a metric that has several (Precision at a list of thresholds), of which result is the first: writes at
  * most `capacity` and returns how many there are. */
 int cnn_metric_results(const cnn_metric *metric, double *values, int capacity);
+
+/* What the metric has summed up, to be read or written, in parts 0, 1, … of *count numbers each; NULL after the last. */
+double *cnn_metric_part(cnn_metric *metric, int number, int *count);
 
 /* For metrics: the element at a flat position; and the position of the first maximum of a row of `width` elements that
  * begins there, -1 where one is not a number. */

@@ -80,6 +80,12 @@ static cnn_status check(const cnn_callback *callback) {
                     r->factor);
 }
 
+static const cnn_param state[] = {CNN_PARAM(INT, reduce_lr, wait, NULL),
+                                  CNN_PARAM(INT, reduce_lr, cooldown_counter, NULL),
+                                  CNN_PARAM(FLOAT, reduce_lr, best, NULL, .nullable = true),
+                                  CNN_PARAM(BOOL, reduce_lr, warned, NULL),
+                                  {0}};
+
 static const cnn_param params[] = {
     CNN_PARAM(STRING, reduce_lr, monitor, "\"val_loss\"", .help = "the figure to watch"),
     CNN_PARAM(FLOAT, reduce_lr, factor, "0.1", .help = "what the learning rate is multiplied with"),
@@ -100,4 +106,5 @@ const cnn_callback_class cnn_callback_reduce_lr = {
     .class = CNN_CLASS("callback", "ReduceLROnPlateau", "reduce_lr_on_plateau", reduce_lr, params,
                        "Reduces the learning rate when a figure has stopped becoming better."),
     .check = check,
-    .on = on};
+    .on = on,
+    .state = state};

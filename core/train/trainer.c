@@ -318,30 +318,59 @@ static cnn_status make_plan(cnn_plan **out, const cnn_model *model, cnn_mode mod
     return cnn_plan_new(out, &o);
 }
 
-static const cnn_variable *variable_of(const cnn_model *model, const cnn_tensor *value) {
-    for (int i = 0; i < model->layer.variable_count; i++)
-        if (model->layer.variables[i]->value == value) return model->layer.variables[i];
+static float *gradient_of(const cnn_plan *plan, const cnn_tensor *value) {
+    for (int i = 0; plan && i < cnn_plan_variable_count(plan); i++)
+        if (cnn_plan_variable(plan, i) == value) return cnn_plan_gradient(plan, i);
     return NULL;
+}
+
+static bool among(const cnn_update *updates, int count, const float *weights) {
+    for (int i = 0; i < count; i++)
+        if (updates[i].weights == weights) return true;
+    return false;
+}
+
+/* What a step changes: the model's trainable variables in their order, in which the optimizer's state is kept and saved,
+ * then variables of the plan outside of all layers. Without a plan, no gradients. */
+static cnn_status new_updates(cnn_update **out, int *count, const cnn_model *model, const cnn_plan *plan) {
+    int own = model->layer.variable_count, most = own + (plan ? cnn_plan_variable_count(plan) : 0), n = 0;
+    cnn_update *updates = cnn_malloc((size_t)most * sizeof *updates);
+    if (!updates) return cnn_fail_memory((size_t)most * sizeof *updates);
+    for (int i = 0; i < own; i++) {
+        const cnn_variable *v = model->layer.variables[i];
+        if (!v->value->trainable) continue;
+        updates[n++] = (cnn_update){.weights = cnn_f32(v->value),
+                                    .gradient = gradient_of(plan, v->value),
+                                    .size = v->value->size,
+                                    .l1 = v->l1,
+                                    .l2 = v->l2};
+    }
+    for (int i = 0; i < most - own; i++) {
+        const cnn_tensor *value = cnn_plan_variable(plan, i);
+        if (among(updates, n, cnn_f32(value))) continue;
+        updates[n++] = (cnn_update){
+            .weights = cnn_f32(value), .gradient = cnn_plan_gradient(plan, i), .size = value->size};
+    }
+    *out = updates;
+    *count = n;
+    return CNN_OK;
 }
 
 /* The plan with the memory that a step needs around it. */
 static cnn_status fill_slot(cnn_cached_plan *c, const cnn_model *model, const cnn_batch *batch) {
     CNN_TRY(make_plan(&c->plan, model, c->mode, batch));
-    int count = cnn_plan_variable_count(c->plan);
     size_t seed_bytes = (size_t)model->n_outputs * (size_t)batch->count * sizeof *c->seeds;
-    c->seeds = cnn_malloc(seed_bytes);
-    c->updates = cnn_malloc((size_t)count * sizeof *c->updates);
-    if (!c->seeds || !c->updates) return cnn_fail_memory(seed_bytes);
-    for (int i = 0; i < count; i++) {
-        cnn_tensor *value = cnn_plan_variable(c->plan, i);
-        const cnn_variable *v = variable_of(model, value);
-        c->updates[i] = (cnn_update){.weights = cnn_f32(value),
-                                     .gradient = cnn_plan_gradient(c->plan, i),
-                                     .size = value->size,
-                                     .l1 = v ? v->l1 : 0,
-                                     .l2 = v ? v->l2 : 0};
-    }
-    return CNN_OK;
+    if (!(c->seeds = cnn_malloc(seed_bytes))) return cnn_fail_memory(seed_bytes);
+    return new_updates(&c->updates, &c->update_count, model, c->plan);
+}
+
+cnn_status cnn_trainer_build_optimizer(cnn_model *model) {
+    cnn_update *updates = NULL;
+    int count = 0;
+    CNN_TRY(new_updates(&updates, &count, model, NULL));
+    cnn_status status = cnn_optimizer_build(model->trainer->optimizer, updates, count);
+    cnn_free(updates);
+    return status;
 }
 
 /* The least recently used goes when there are too many. */
@@ -445,7 +474,7 @@ cnn_status cnn_trainer_run(cnn_model *model, cnn_mode mode, const cnn_batch *bat
     for (int i = 0; i < model->n_outputs; i++) outputs[i] = cnn_plan_output(cached->plan, i);
     if (mode != CNN_MODE_TRAIN) return CNN_OK;
     t->weights++;
-    return cnn_optimizer_step(t->optimizer, cached->updates, cnn_plan_variable_count(cached->plan));
+    return cnn_optimizer_step(t->optimizer, cached->updates, cached->update_count);
 }
 
 /* ---- metrics ------------------------------------------------------------------------------------------- */

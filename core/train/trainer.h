@@ -17,7 +17,8 @@ enum { CNN_MAX_FIGURES = CNN_MAX_LOGS / 2, CNN_MAX_PLANS = 6 };
 typedef struct cnn_cached_plan {
     cnn_plan *plan;
     float *seeds;        /* [outputs, batch] */
-    cnn_update *updates; /* one a trainable variable */
+    cnn_update *updates; /* one a trainable variable, the model's first and in their order */
+    int update_count;
     cnn_mode mode;
     int64_t batch;
     uint64_t signature; /* of the wiring, the labels and what is trainable */
@@ -83,6 +84,28 @@ cnn_status cnn_trainer_update_metrics(cnn_model *model, const cnn_batch *batch,
 /* A run within a run measures apart: takes the metrics away, as if there were none yet, and gives them back. */
 void cnn_trainer_take_metrics(cnn_model *model, cnn_metric_state *state);
 void cnn_trainer_give_metrics(cnn_model *model, cnn_metric_state *state);
+
+/* Makes the optimizer's state, for those who read or write it, if no step has yet: in the order of the model's variables
+ * whose value is trainable. */
+cnn_status cnn_trainer_build_optimizer(cnn_model *model);
+
+/* Sums over a pass, in the order of the figures: the total loss, then of several outputs that of each. */
+typedef struct cnn_loss_sums {
+    double totals[CNN_MAX_FIGURES], weight;
+} cnn_loss_sums;
+
+/* Where fit stands: with the model, its trainer and the default generator, all that it takes to go on in another
+ * process. It is up to date at CNN_BATCH_SAVE and CNN_EPOCH_SAVE; fit begins where CNN_RESUME leaves it. */
+typedef struct cnn_fit_state {
+    int epoch;       /* the next to run, from 0; if step > 0 the running one */
+    int step;        /* how many of its batches are done */
+    int64_t samples; /* of training; only to be read, as is batch_size */
+    int batch_size;
+    cnn_random order;   /* the default generator before it drew the running epoch's order */
+    cnn_loss_sums sums; /* of the running epoch; its metrics are the trainer's */
+    cnn_logs logs;      /* of the last batch */
+    struct cnn_history *history;
+} cnn_fit_state;
 
 /* Tells that weights were changed from outside. */
 void cnn_trainer_touch_weights(cnn_model *model);

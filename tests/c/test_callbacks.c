@@ -260,7 +260,7 @@ static void writes_a_line_for_each_epoch(void **state) {
     log_epoch(&run, 1, (cnn_logs){2, {"accuracy", "other"}, {1.0 / 3, 7}});
     log_epoch(&run, 2, (cnn_logs){2, {"loss", "accuracy"}, {NAN, 1}});
     run_end(&run, "");
-    expect_file("epoch,loss,accuracy\n0,0.5,0.1\n1,nan,0.33333333333333331\n2,nan,1\n");
+    expect_file("epoch,loss,accuracy\n0,0.5,0.1\n1,nan,0.3333333333333333\n2,nan,1\n");
     /* Another run overwrites. */
     run_begin(&run, "CSVLogger", config);
     log_epoch(&run, 0, (cnn_logs){1, {"loss"}, {2}});
@@ -305,6 +305,72 @@ static void tells_of_files_it_cannot_write(void **state) {
     assert_fails(cnn_callbacks_call(&callback, 1, CNN_EPOCH_END, 0, &logs), CNN_ERROR_IO,
                  "CSVLogger: cannot write /dev/full: No space left on device");
     cnn_callback_release(callback);
+}
+
+/* A second process: a new callback of the same arguments, begun, with the state of the first. */
+static void take_up(fake_run *next, fake_run *first, const char *class_name, const char *config) {
+    cJSON *state = NULL;
+    OK(cnn_callback_get_state(&state, first->callback));
+    log_epoch(first, 7, (cnn_logs){1, {"loss"}, {123}}); /* after the backup, and to be undone */
+    run_begin(next, class_name, config);
+    OK(cnn_callback_set_state(next->callback, state));
+    cJSON_Delete(state);
+}
+
+static void cuts_its_file_back_when_resumed(void **state) {
+    (void)state;
+    char config[160];
+    for (int append = 0; append < 2; append++) {
+        fake_run first, second, third;
+        FILE *file = fopen(csv_path, "wb");
+        fputs("epoch,loss\n0,9", file);
+        fclose(file);
+        snprintf(config, sizeof config, "{\"filename\": \"%s\", \"append\": %s}", csv_path,
+                 append ? "true" : "false");
+        run_begin(&first, "CSVLogger", config);
+        take_up(&second, &first, "CSVLogger", config); /* before its first line */
+        log_epoch(&second, 0, (cnn_logs){1, {"loss"}, {0.5}});
+        take_up(&third, &second, "CSVLogger", config);
+        log_epoch(&third, 1, (cnn_logs){1, {"loss"}, {0.25}});
+        run_end(&third, "");
+        expect_file(append ? "epoch,loss\n0,9\n0,0.5\n1,0.25\n" : "epoch,loss\n0,0.5\n1,0.25\n");
+        run_end(&second, "");
+        run_end(&first, "");
+    }
+}
+
+static void goes_on_with_a_file_that_lost_lines(void **state) {
+    (void)state;
+    char config[160], said[160];
+    fake_run first, second;
+    snprintf(config, sizeof config, "{\"filename\": \"%s\"}", csv_path);
+    snprintf(said, sizeof said, "CSVLogger: lines of earlier epochs are missing from %s\n", csv_path);
+    run_begin(&first, "CSVLogger", config);
+    log_epoch(&first, 0, (cnn_logs){1, {"loss"}, {1}});
+    cJSON *backup = NULL;
+    OK(cnn_callback_get_state(&backup, first.callback));
+    run_end(&first, "");
+    remove(csv_path);
+    run_begin(&second, "CSVLogger", config);
+    OK(cnn_callback_set_state(second.callback, backup));
+    cJSON_Delete(backup);
+    log_epoch(&second, 1, (cnn_logs){1, {"loss"}, {2}});
+    run_end(&second, said);
+    expect_file("epoch,loss\n1,2\n");
+}
+
+static void keeps_the_old_file_until_there_is_a_line(void **state) {
+    (void)state;
+    char config[160];
+    fake_run run;
+    FILE *file = fopen(csv_path, "wb");
+    fputs("old", file);
+    fclose(file);
+    snprintf(config, sizeof config, "{\"filename\": \"%s\"}", csv_path);
+    run_begin(&run, "CSVLogger", config);
+    expect_file("old");
+    run_end(&run, "");
+    expect_file("");
 }
 
 /* ---- TerminateOnNaN --------------------------------------------------------------------------------------
@@ -364,6 +430,9 @@ int main(void) {
         cmocka_unit_test(writes_a_line_for_each_epoch),
         cmocka_unit_test(appends_under_the_header_that_is_there),
         cmocka_unit_test(tells_of_files_it_cannot_write),
+        cmocka_unit_test(cuts_its_file_back_when_resumed),
+        cmocka_unit_test(goes_on_with_a_file_that_lost_lines),
+        cmocka_unit_test(keeps_the_old_file_until_there_is_a_line),
         cmocka_unit_test(ends_training_on_an_invalid_loss),
         cmocka_unit_test(refuses_wrong_arguments),
     };
