@@ -101,12 +101,14 @@ cJSON *lcnn_args_class(lua_State *L, int first, const cnn_class *class);
  * table too), those with string keys objects; cnn.null is null; an object whose metatable has a function
  * __json stands for what that returns. who and the path to the value begin the error message. */
 cJSON *lcnn_to_json(lua_State *L, int index, const char *who);
+/* The same with numbers that JSON has no words for: infinite ones and NaN. */
+cJSON *lcnn_to_json_any(lua_State *L, int index, const char *who);
 /* Pushes a box that takes over the JSON, also when Lua's memory runs out; NULL raises out of memory. */
 void lcnn_own_json(lua_State *L, cJSON *owned);
 /* Takes the JSON out of the box at index; the caller must cJSON_Delete it. */
 cJSON *lcnn_json_take(lua_State *L, int index);
 /* Replaces the box on the top by its text, as libcnn's constructors take it, and returns that. */
-const char *lcnn_json_text(lua_State *L);
+const char *lcnn_json_print(lua_State *L);
 /* A value of Lua: null in an array is cnn.null, null in an object an absent field. */
 void lcnn_push_json(lua_State *L, const cJSON *json);
 
@@ -148,6 +150,8 @@ int lcnn_open_callback(lua_State *L);
 int lcnn_open_model(lua_State *L);
 int lcnn_open_train(lua_State *L);
 int lcnn_open_custom(lua_State *L);
+int lcnn_open_saving(lua_State *L);
+int lcnn_open_io(lua_State *L);
 
 /* The Lua half of the module, compiled in by embed.lua; the last has name NULL. */
 typedef struct lcnn_source {

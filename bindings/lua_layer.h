@@ -36,5 +36,7 @@ int lcnn_push_list(lua_State *L, int count);
 
 /* Methods of models that tell of their wiring. */
 extern const luaL_Reg lcnn_graph_methods[];
+/* Methods of models that deal with files. */
+extern const luaL_Reg lcnn_saving_methods[];
 
 #endif

@@ -156,7 +156,7 @@ static int compile(lua_State *L) {
     cnn_model *model = check_model(L, 1);
     lcnn_args_json(L, 2, "compile",
                    (const char *const[]){"optimizer", "loss", "metrics", "loss_weights", NULL});
-    lcnn_check(L, cnn_model_compile(model, lcnn_json_text(L)));
+    lcnn_check(L, cnn_model_compile(model, lcnn_json_print(L)));
     return 0;
 }
 
@@ -427,48 +427,7 @@ static int convert_validation_data(lua_State *L, const cnn_model *model, int ind
     return first;
 }
 
-/* ---- history ---------------------------------------------------------------------------------------------------------- */
-
-static int free_history(lua_State *L) {
-    cnn_history **box = lua_touserdata(L, 1);
-    cnn_history_release(*box);
-    *box = NULL;
-    return 0;
-}
-
-static cnn_history **new_history_box(lua_State *L) {
-    cnn_history **box = lua_newuserdatauv(L, sizeof *box, 0);
-    *box = NULL;
-    if (luaL_newmetatable(L, "cnn.history")) {
-        lua_pushcfunction(L, free_history);
-        lua_setfield(L, -2, "__gc");
-    }
-    lua_setmetatable(L, -2);
-    return box;
-}
-
-/* {history = {loss = {…}, …}, epoch = {1, 2, …}}; as in Keras, a figure has a value for each epoch that logged it. */
-static void push_history(lua_State *L, const cnn_history *h, int first_epoch) {
-    int epochs = h ? cnn_history_epochs(h) : 0, count = h ? cnn_history_count(h) : 0;
-    lua_createtable(L, 0, 2);
-    lua_createtable(L, 0, count);
-    for (int i = 0; i < count; i++) {
-        lua_createtable(L, epochs, 0);
-        for (int e = 0, n = 0; e < epochs; e++) {
-            if (!cnn_history_has(h, i, e)) continue;
-            lua_pushnumber(L, cnn_history_value(h, i, e));
-            lua_rawseti(L, -2, ++n);
-        }
-        lua_setfield(L, -2, cnn_history_name(h, i));
-    }
-    lua_setfield(L, -2, "history");
-    lua_createtable(L, epochs, 0);
-    for (int e = 0; e < epochs; e++) {
-        lua_pushinteger(L, first_epoch + e + 1);
-        lua_rawseti(L, -2, e + 1);
-    }
-    lua_setfield(L, -2, "epoch");
-}
+/* ---- notes ------------------------------------------------------------------------------------------------------------ */
 
 /* What belongs to one model's userdata: a table by name, in its user value. */
 static void push_notes(lua_State *L, int model) {
@@ -498,7 +457,8 @@ static void push_notes(lua_State *L, int model) {
 @int[opt] steps_per_epoch
 @int[opt] validation_steps
 @int[opt=1] validation_freq
-@treturn table {history = {loss = {…}, …}, epoch = {…}}; also in model.history, of an interrupted run too */
+@treturn table {history = {loss = {…}, …}, epoch = {…}}, which history:save writes as a file; also in model.history, of
+an interrupted run too */
 static int fit(lua_State *L) {
     cnn_model *model = check_model(L, 1);
     const char *const *n = fit_names;
@@ -520,7 +480,8 @@ static int fit(lua_State *L) {
     convert_samples(L, model, "fit", x, y, weight);
     int validation = convert_validation_data(L, model, place(n, "validation_data"));
     o.callback_count = lcnn_callbacks(L, place(n, "callbacks"), 1, &o.callbacks);
-    cnn_history **history = new_history_box(L);
+    cnn_history **history = lcnn_new_history(L);
+    int box = lua_gettop(L);
     push_notes(L, 1);
 
     sample_lists train_lists, validation_lists;
@@ -528,7 +489,7 @@ static int fit(lua_State *L) {
     fetch_validation(L, validation, &o, &validation_lists);
     cnn_status status = cnn_model_fit(model, &o, history);
     if (*history) {
-        push_history(L, *history, o.initial_epoch);
+        lcnn_push_history(L, box);
         lua_pushvalue(L, -1);
         lua_setfield(L, -3, "history");
     }
@@ -783,6 +744,7 @@ int lcnn_open_model(lua_State *L) {
     lcnn_add_layer_methods(L);
     luaL_setfuncs(L, methods, 0);
     luaL_setfuncs(L, lcnn_graph_methods, 0);
+    luaL_setfuncs(L, lcnn_saving_methods, 0);
     lua_pushvalue(L, -1);
     lua_setfield(L, 1, "model_methods"); /* for the methods that are written in Lua */
     lua_pushcclosure(L, model_index, 1);

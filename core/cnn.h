@@ -407,9 +407,66 @@ CNN_API double cnn_history_value(const cnn_history *history, int index, int epoc
 
 typedef struct cnn_callback cnn_callback;
 
-/* "EarlyStopping", "ReduceLROnPlateau", "CSVLogger", "TerminateOnNaN"; JSON arguments as in Keras. */
+/* "EarlyStopping", "ReduceLROnPlateau", "CSVLogger", "TerminateOnNaN", "ModelCheckpoint", "BackupAndRestore"; JSON
+ * arguments as in Keras. */
 CNN_API cnn_status cnn_callback_new(cnn_callback **out, const char *class_name, const char *config);
 CNN_API void cnn_callback_release(cnn_callback *callback);
+
+/* ---- files of models ----------------------------------------------------------------------------------- */
+
+/* Makes a layer of a class that libcnn does not know, from the config in the file; CNN_ERROR_ARGUMENT, with a message,
+ * if it does not know the class either. */
+typedef cnn_status cnn_make_layer(cnn_layer **out, const char *class_name, const char *config, void *data);
+
+/* Zero-initialise, then set. */
+typedef struct cnn_load_options {
+    bool no_compile; /* leave optimizer, loss and metrics of the file alone */
+    cnn_make_layer *make_layer;
+    void *make_layer_data;
+} cnn_load_options;
+
+/* A model with its weights and, if it is compiled, optimizer, loss, metrics and the optimizer's state. A name that ends
+ * in .h5 or .hdf5 gets the HDF5 file of Keras 2, one in .keras the archive of Keras 3. The file appears whole or not at
+ * all. */
+CNN_API cnn_status cnn_model_save(cnn_model *model, const char *path, bool include_optimizer);
+/* What Keras 2.2 to 3 and cnn_model_save wrote; the kind is seen from the content. CNN_ERROR_FORMAT if it is damaged or
+ * something else; CNN_ERROR_ARGUMENT, with a list of them, if there are layers that cannot be built. What of compile
+ * cannot be taken over leaves the model not compiled, or without the optimizer's state, and is told in *notes (NULL if
+ * there is nothing to tell; the caller frees with free(); notes may be NULL). options may be NULL. */
+CNN_API cnn_status cnn_model_load(cnn_model **out, const char *path, const cnn_load_options *options,
+                                  char **notes);
+
+/* Weights alone. NAME.weights.h5 gets the form of Keras 3, other .h5 and .hdf5 that of Keras 2, .safetensors tensors
+ * called "LAYER/VARIABLE". */
+CNN_API cnn_status cnn_model_save_weights(cnn_model *model, const char *path);
+/* From any of these, or from a whole model's file: in the order of the layers, or by_name of them; layers whose shapes
+ * differ are an error, or with skip_mismatch stay as they are. *notes as above: what was skipped. */
+CNN_API cnn_status cnn_model_load_weights(cnn_model *model, const char *path, bool by_name,
+                                          bool skip_mismatch, char **notes);
+
+/* The architecture alone, as Keras 3's to_json writes it; the caller frees with free(). */
+CNN_API cnn_status cnn_model_to_json(char **out, const cnn_model *model);
+CNN_API cnn_status cnn_model_from_json(cnn_model **out, const char *json, const cnn_load_options *options);
+
+/* ---- files of tensors ------------------------------------------------------------------------------------ */
+
+typedef struct cnn_named_tensor {
+    char *name;
+    cnn_tensor *tensor;
+} cnn_named_tensor;
+
+/* NumPy's .npy: one tensor. Elements of other types are read as the nearest of ours that holds them (float64 as
+ * float32, int64 as int32 where they fit), of either byte order, in C or Fortran order. Objects (pickles) are refused. */
+CNN_API cnn_status cnn_npy_save(const char *path, const cnn_tensor *tensor);
+CNN_API cnn_status cnn_npy_load(cnn_tensor **out, const char *path);
+/* NumPy's .npz: tensors by name. *out is freed with cnn_named_tensors_free. */
+CNN_API cnn_status cnn_npz_save(const char *path, const cnn_named_tensor *tensors, int count, bool compress);
+CNN_API cnn_status cnn_npz_load(cnn_named_tensor **out, int *count, const char *path);
+/* safetensors, as PyTorch users exchange them: float32, bfloat16, int32 and uint8 as they are; float16 and float64 are
+ * read as float32, int64 and the like as int32 where they fit. */
+CNN_API cnn_status cnn_safetensors_save(const char *path, const cnn_named_tensor *tensors, int count);
+CNN_API cnn_status cnn_safetensors_load(cnn_named_tensor **out, int *count, const char *path);
+CNN_API void cnn_named_tensors_free(cnn_named_tensor *tensors, int count);
 
 /* ---- data -------------------------------------------------------------------------------------------- */
 

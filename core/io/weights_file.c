@@ -1,0 +1,249 @@
+/* Files of weights alone, and weights out of files of whole models.
+ *
+ * In safetensors a variable is called by its layer and its name, "conv2d/kernel"; within a nested model by that before,
+ * "base/conv2d/kernel"; a name that comes again is numbered, "kernel_1". */
+#include "io/keras_weights.h"
+#include "io/keras_file.h"
+#include "train/trainer.h"
+#include "base/memory.h"
+#include "base/status.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- names of variables ---------------------------------------------------------------------------------- */
+
+/* The model's variables, each once, with their names; owned. */
+typedef struct named_variables {
+    int count;
+    cnn_named_tensor *items; /* room for all of the model's */
+} named_variables;
+
+static void free_named(named_variables *list) {
+    for (int i = 0; i < list->count; i++) free(list->items[i].name);
+    cnn_free(list->items);
+}
+
+static bool has_tensor(const named_variables *list, const cnn_tensor *tensor) {
+    for (int i = 0; i < list->count; i++)
+        if (list->items[i].tensor == tensor) return true;
+    return false;
+}
+
+static bool has_name(const named_variables *list, const char *name) {
+    for (int i = 0; i < list->count; i++)
+        if (strcmp(list->items[i].name, name) == 0) return true;
+    return false;
+}
+
+static cnn_status add_variable(named_variables *list, const char *prefix, const cnn_variable *v) {
+    if (has_tensor(list, v->value)) return CNN_OK;
+    for (int again = 0;; again++) {
+        cnn_text text = {0};
+        cnn_text_add(&text, again ? "%s%s_%d" : "%s%s", prefix, v->name, again);
+        char *name = cnn_text_take(&text);
+        if (!name) return cnn_fail_memory(64);
+        if (!has_name(list, name)) {
+            list->items[list->count++] = (cnn_named_tensor){name, v->value};
+            return CNN_OK;
+        }
+        free(name);
+    }
+}
+
+static cnn_status add_layers(named_variables *list, const char *prefix, const cnn_model *model);
+
+static cnn_status add_layer(named_variables *list, const char *prefix, const cnn_layer *layer) {
+    cnn_text text = {0};
+    cnn_text_add(&text, "%s%s/", prefix, layer->name);
+    char *inner = cnn_text_take(&text);
+    if (!inner) return cnn_fail_memory(64);
+    cnn_status status = CNN_OK;
+    if (cnn_layer_is_model(layer))
+        status = add_layers(list, inner, (const cnn_model *)layer);
+    else
+        for (int i = 0; status == CNN_OK && i < layer->variable_count; i++)
+            status = add_variable(list, inner, layer->variables[i]);
+    free(inner);
+    return status;
+}
+
+static cnn_status add_layers(named_variables *list, const char *prefix, const cnn_model *model) {
+    for (int i = 0; i < model->layer_count; i++) CNN_TRY(add_layer(list, prefix, model->layers[i]));
+    return CNN_OK;
+}
+
+static cnn_status name_variables(named_variables *list, const cnn_model *model) {
+    size_t bytes = (size_t)model->layer.variable_count * sizeof *list->items;
+    *list = (named_variables){.items = cnn_malloc(bytes)};
+    cnn_status status = list->items ? add_layers(list, "", model) : cnn_fail_memory(bytes);
+    if (status != CNN_OK) free_named(list);
+    return status;
+}
+
+/* ---- safetensors ----------------------------------------------------------------------------------------- */
+
+static cnn_status save_safetensors(const cnn_model *model, const char *path) {
+    named_variables list;
+    CNN_TRY(name_variables(&list, model));
+    cnn_status status = cnn_safetensors_save(path, list.items, list.count);
+    free_named(&list);
+    return status;
+}
+
+static cnn_tensor *find_tensor(const cnn_named_tensor *tensors, int count, const char *name) {
+    for (int i = 0; i < count; i++)
+        if (strcmp(tensors[i].name, name) == 0) return tensors[i].tensor;
+    return NULL;
+}
+
+/* The file's tensor for a variable, or NULL where the variable stays as it is. */
+static cnn_status match(cnn_tensor **out, const cnn_named_tensor *variable, const cnn_named_tensor *tensors,
+                        int count, const cnn_weights_options *options, cnn_text *notes) {
+    char here[CNN_SHAPE_TEXT], there[CNN_SHAPE_TEXT];
+    cnn_tensor *found = find_tensor(tensors, count, variable->name);
+    *out = NULL;
+    if (!found && options->by_name) return CNN_OK;
+    if (!found) return cnn_fail(CNN_ERROR_ARGUMENT, "the file has no '%s'", variable->name);
+    if (cnn_same_shape(found, variable->tensor)) {
+        *out = found;
+        return CNN_OK;
+    }
+    cnn_shape_text(here, sizeof here, variable->tensor->rank, variable->tensor->shape);
+    cnn_shape_text(there, sizeof there, found->rank, found->shape);
+    if (!options->skip_mismatch)
+        return cnn_fail(CNN_ERROR_SHAPE, "'%s' has shape %s, in the file %s", variable->name, here, there);
+    cnn_text_add(notes, "'%s' is left as it was: it has shape %s, in the file %s\n", variable->name, here,
+                 there);
+    return CNN_OK;
+}
+
+static cnn_status expect_no_more(const named_variables *list, const cnn_named_tensor *tensors, int count) {
+    for (int i = 0; i < count; i++)
+        if (!has_name(list, tensors[i].name))
+            return cnn_fail(CNN_ERROR_ARGUMENT,
+                            "the file's '%s' is no variable of the model (by_name takes those that are)",
+                            tensors[i].name);
+    return CNN_OK;
+}
+
+/* All is looked at, and cast, before anything changes: sources has room for one tensor for each variable. */
+static cnn_status find_sources(cnn_tensor **sources, const named_variables *list,
+                               const cnn_named_tensor *tensors, int count, const cnn_weights_options *options,
+                               cnn_text *notes) {
+    if (!options->by_name) CNN_TRY(expect_no_more(list, tensors, count));
+    for (int i = 0; i < list->count; i++) {
+        cnn_tensor *found;
+        CNN_TRY(match(&found, &list->items[i], tensors, count, options, notes));
+        if (found) CNN_TRY(cnn_cast(&sources[i], found, CNN_FLOAT32));
+    }
+    return CNN_OK;
+}
+
+static cnn_status set_variables(const named_variables *list, const cnn_named_tensor *tensors, int count,
+                                const cnn_weights_options *options, cnn_text *notes) {
+    size_t bytes = (size_t)list->count * sizeof(cnn_tensor *);
+    cnn_tensor **sources = cnn_calloc(bytes);
+    if (!sources) return cnn_fail_memory(bytes);
+    cnn_status status = find_sources(sources, list, tensors, count, options, notes);
+    for (int i = 0; i < list->count; i++) {
+        cnn_tensor *value = list->items[i].tensor;
+        if (status == CNN_OK && sources[i]) {
+            memcpy(value->data, sources[i]->data, cnn_tensor_bytes(value));
+            value->version++;
+        }
+        cnn_tensor_release(sources[i]);
+    }
+    cnn_free(sources);
+    return status;
+}
+
+static cnn_status load_safetensors(cnn_model *model, const char *path, const cnn_weights_options *options,
+                                   cnn_text *notes) {
+    cnn_named_tensor *tensors;
+    named_variables list;
+    int count;
+    CNN_TRY(cnn_safetensors_load(&tensors, &count, path));
+    cnn_status status = name_variables(&list, model);
+    if (status == CNN_OK) {
+        status = set_variables(&list, tensors, count, options, notes);
+        free_named(&list);
+    }
+    cnn_named_tensors_free(tensors, count);
+    cnn_trainer_touch_weights(model);
+    return status;
+}
+
+/* ---- HDF5 ------------------------------------------------------------------------------------------------ */
+
+static cnn_status save_hdf5(const cnn_model *model, const char *path, cnn_weights_form form) {
+    cnn_h5_node *root;
+    CNN_TRY(cnn_h5_new(&root));
+    cnn_status status = cnn_weights_write(root, model, form);
+    if (status == CNN_OK) status = cnn_h5_write(root, path);
+    cnn_h5_free(root);
+    return status;
+}
+
+static cnn_status read_archive(cnn_h5_node **root, const char *path) {
+    cnn_archive *archive;
+    void *bytes;
+    size_t size;
+    CNN_TRY(cnn_archive_open(&archive, path));
+    cnn_status status = cnn_keras_member(&bytes, &size, archive, path, CNN_WEIGHTS_MEMBER);
+    if (status == CNN_OK) {
+        status = cnn_h5_read_bytes(root, path, bytes, size);
+        cnn_free(bytes);
+    }
+    cnn_archive_close(archive);
+    return status;
+}
+
+static cnn_status load_hdf5(cnn_model *model, const char *path, bool is_archive,
+                            const cnn_weights_options *options, cnn_text *notes) {
+    cnn_h5_node *root;
+    CNN_TRY(is_archive ? read_archive(&root, path) : cnn_h5_read(&root, path));
+    cnn_status status = cnn_weights_read(model, root, options, notes);
+    cnn_h5_free(root);
+    return status;
+}
+
+/* ---- by name and content --------------------------------------------------------------------------------- */
+
+static cnn_status save_by_name(const cnn_model *model, const char *path) {
+    if (cnn_name_ends_in(path, ".safetensors")) return save_safetensors(model, path);
+    if (cnn_name_ends_in(path, ".weights.h5")) return save_hdf5(model, path, CNN_WEIGHTS_KERAS_3);
+    if (cnn_name_ends_in(path, ".h5") || cnn_name_ends_in(path, ".hdf5"))
+        return save_hdf5(model, path, CNN_WEIGHTS_KERAS_2);
+    return cnn_fail(CNN_ERROR_ARGUMENT,
+                    "the name must end in .weights.h5, .h5, .hdf5 or .safetensors, got %s", path);
+}
+
+cnn_status cnn_model_save_weights(cnn_model *model, const char *path) {
+    CNN_TRY(cnn_model_expect_built(model, "save_weights"));
+    cnn_status status = save_by_name(model, path);
+    return status == CNN_OK ? CNN_OK : cnn_fail_in(status, "save_weights");
+}
+
+static cnn_status load_by_content(cnn_model *model, const char *path, const cnn_weights_options *options,
+                                  cnn_text *notes) {
+    cnn_file_kind kind = CNN_KIND_OTHER;
+    CNN_TRY(cnn_file_kind_of(&kind, path));
+    if (kind == CNN_KIND_OTHER)
+        return cnn_fail(CNN_ERROR_FORMAT, "%s is no file of weights: neither HDF5 nor .keras nor safetensors",
+                        path);
+    cnn_status status = kind == CNN_KIND_SAFETENSORS
+                            ? load_safetensors(model, path, options, notes)
+                            : load_hdf5(model, path, kind == CNN_KIND_ARCHIVE, options, notes);
+    return status == CNN_OK ? CNN_OK : cnn_fail_in(status, path);
+}
+
+cnn_status cnn_model_load_weights(cnn_model *model, const char *path, bool by_name, bool skip_mismatch,
+                                  char **notes) {
+    const cnn_weights_options options = {.by_name = by_name, .skip_mismatch = skip_mismatch};
+    cnn_text text = {0};
+    CNN_TRY(cnn_model_expect_built(model, "load_weights"));
+    cnn_status status = load_by_content(model, path, &options, &text);
+    if (status != CNN_OK) status = cnn_fail_in(status, "load_weights");
+    return cnn_hand_over_notes(&text, notes, status);
+}
