@@ -194,7 +194,7 @@ typedef struct saved_layer {
 } saved_layer;
 
 static cnn_status damaged(const char *what, const char *name) {
-    return cnn_fail(CNN_ERROR_FORMAT, "load_weights: the file is damaged: %s '%.200s' is missing", what,
+    return cnn_fail(CNN_ERROR_FORMAT, "the file is damaged: %s '%.200s' is missing", what,
                     name);
 }
 
@@ -319,7 +319,7 @@ static cnn_status mismatch(reading *r, const cnn_layer *layer, const cnn_weight_
     for (int i = 0; i < saved->count; i++) append_shape(came, saved->weights[i].value);
     snprintf(text, sizeof text, "layer '%.100s' expects weights of shapes [%s], the file's '%.100s' has [%s]",
              layer->name, wanted, saved->name, came);
-    if (!r->options->skip_mismatch) return cnn_fail(CNN_ERROR_SHAPE, "load_weights: %s", text);
+    if (!r->options->skip_mismatch) return cnn_fail(CNN_ERROR_SHAPE, "%s", text);
     cnn_text_add(r->notes, "skipped: %s\n", text);
     return CNN_OK;
 }
@@ -345,7 +345,7 @@ static cnn_status read_layer(reading *r, const cnn_layer *layer, const saved_lay
 static cnn_status expect_layer_count(int in_file, int in_model) {
     if (in_file == in_model) return CNN_OK;
     return cnn_fail(CNN_ERROR_SHAPE,
-                    "load_weights: the file has weights for %d layers, the model has %d layers with weights",
+                    "the file has weights for %d layers, the model has %d layers with weights",
                     in_file, in_model);
 }
 
@@ -574,7 +574,7 @@ static cnn_status check_count_3(const reading *r, const cnn_h5_node *layers, con
 static cnn_status missing_group(reading *r, const cnn_layer *layer, group_finder *find) {
     if (r->options->by_name && find == group_by_name) return CNN_OK;
     if (!r->options->skip_mismatch)
-        return cnn_fail(CNN_ERROR_SHAPE, "load_weights: the file has no weights for layer '%s', a %s",
+        return cnn_fail(CNN_ERROR_SHAPE, "the file has no weights for layer '%s', a %s",
                         layer->name, layer->class->name);
     cnn_text_add(r->notes, "skipped: the file has no weights for layer '%s', a %s\n", layer->name,
                  layer->class->name);
@@ -618,7 +618,7 @@ static cnn_status read_by_name_3(reading *r, const cnn_model *model, const cnn_h
         if (group_layer_name(layers->children[i])) named = true;
     if (!named)
         return cnn_fail(CNN_ERROR_FORMAT,
-                        "load_weights: by_name: the file does not have the names of its layers");
+                        "by_name: the file does not have the names of its layers");
     return read_layers_3(r, model, layers, group_by_name);
 }
 
@@ -664,7 +664,7 @@ static cnn_status read_any(reading *r, const cnn_model *model, const cnn_h5_node
     CNN_TRY(straighten(r, root));
     if (layers_of(r->straight)) return read_3(r, model, r->straight);
     return cnn_fail(CNN_ERROR_FORMAT,
-                    "load_weights: the file holds no weights of a model: there is neither "
+                    "the file holds no weights of a model: there is neither "
                     "the attribute 'layer_names' of Keras 2 nor the group 'layers' of Keras 3");
 }
 

@@ -91,24 +91,64 @@ static cnn_status save_safetensors(const cnn_model *model, const char *path) {
     return status;
 }
 
+/* A name in parts: "conv2d_3/kernel" is variable "kernel" of the layer numbered 3 of those called "conv2d". Names that
+ * layers got by themselves count on from model to model, so what tells in another model is which it is of them. */
+typedef struct place {
+    size_t base; /* length of the layer's name without its number */
+    long number; /* 0 where there is none */
+    const char *variable;
+} place;
+
+static place place_of(const char *name) {
+    const char *slash = strrchr(name, '/'), *end = slash ? slash : name, *digits = end;
+    while (digits > name && digits[-1] >= '0' && digits[-1] <= '9') digits--;
+    bool numbered = digits < end && end - digits < 10 && digits > name + 1 && digits[-1] == '_';
+    return (place){.base = (size_t)((numbered ? digits - 1 : end) - name),
+                   .number = numbered ? strtol(digits, NULL, 10) : 0,
+                   .variable = end};
+}
+
+static bool of_one_kind(const char *a, const char *b) {
+    place p = place_of(a), q = place_of(b);
+    return p.base == q.base && memcmp(a, b, p.base) == 0 && strcmp(p.variable, q.variable) == 0;
+}
+
+/* How many tensors of its kind have a smaller number. */
+static int rank_of(const cnn_named_tensor *tensors, int count, const char *name) {
+    int rank = 0;
+    for (int i = 0; i < count; i++)
+        if (of_one_kind(tensors[i].name, name))
+            rank += place_of(tensors[i].name).number < place_of(name).number;
+    return rank;
+}
+
 static cnn_tensor *find_tensor(const cnn_named_tensor *tensors, int count, const char *name) {
     for (int i = 0; i < count; i++)
         if (strcmp(tensors[i].name, name) == 0) return tensors[i].tensor;
     return NULL;
 }
 
+static cnn_tensor *find_ranked(const cnn_named_tensor *tensors, int count, const char *kind, int rank) {
+    for (int i = 0; i < count; i++)
+        if (of_one_kind(tensors[i].name, kind) && rank_of(tensors, count, tensors[i].name) == rank)
+            return tensors[i].tensor;
+    return NULL;
+}
+
+static bool all_named(const named_variables *list, const cnn_named_tensor *tensors, int count) {
+    for (int i = 0; i < list->count; i++)
+        if (!find_tensor(tensors, count, list->items[i].name)) return false;
+    return true;
+}
+
 /* The file's tensor for a variable, or NULL where the variable stays as it is. */
-static cnn_status match(cnn_tensor **out, const cnn_named_tensor *variable, const cnn_named_tensor *tensors,
-                        int count, const cnn_weights_options *options, cnn_text *notes) {
+static cnn_status match(cnn_tensor **out, const cnn_named_tensor *variable, cnn_tensor *found,
+                        const cnn_weights_options *options, cnn_text *notes) {
     char here[CNN_SHAPE_TEXT], there[CNN_SHAPE_TEXT];
-    cnn_tensor *found = find_tensor(tensors, count, variable->name);
     *out = NULL;
     if (!found && options->by_name) return CNN_OK;
     if (!found) return cnn_fail(CNN_ERROR_ARGUMENT, "the file has no '%s'", variable->name);
-    if (cnn_same_shape(found, variable->tensor)) {
-        *out = found;
-        return CNN_OK;
-    }
+    if (cnn_same_shape(found, variable->tensor)) return cnn_cast(out, found, CNN_FLOAT32);
     cnn_shape_text(here, sizeof here, variable->tensor->rank, variable->tensor->shape);
     cnn_shape_text(there, sizeof there, found->rank, found->shape);
     if (!options->skip_mismatch)
@@ -118,24 +158,22 @@ static cnn_status match(cnn_tensor **out, const cnn_named_tensor *variable, cons
     return CNN_OK;
 }
 
-static cnn_status expect_no_more(const named_variables *list, const cnn_named_tensor *tensors, int count) {
-    for (int i = 0; i < count; i++)
-        if (!has_name(list, tensors[i].name))
-            return cnn_fail(CNN_ERROR_ARGUMENT,
-                            "the file's '%s' is no variable of the model (by_name takes those that are)",
-                            tensors[i].name);
-    return CNN_OK;
-}
-
 /* All is looked at, and cast, before anything changes: sources has room for one tensor for each variable. */
 static cnn_status find_sources(cnn_tensor **sources, const named_variables *list,
                                const cnn_named_tensor *tensors, int count, const cnn_weights_options *options,
                                cnn_text *notes) {
-    if (!options->by_name) CNN_TRY(expect_no_more(list, tensors, count));
+    bool by_name = options->by_name || all_named(list, tensors, count);
+    if (!options->by_name && count != list->count)
+        return cnn_fail(
+            CNN_ERROR_ARGUMENT,
+            "the file has %d tensors, the model %d variables (by_name takes those of the same name)", count,
+            list->count);
     for (int i = 0; i < list->count; i++) {
-        cnn_tensor *found;
-        CNN_TRY(match(&found, &list->items[i], tensors, count, options, notes));
-        if (found) CNN_TRY(cnn_cast(&sources[i], found, CNN_FLOAT32));
+        const char *name = list->items[i].name;
+        cnn_tensor *found = by_name
+                                ? find_tensor(tensors, count, name)
+                                : find_ranked(tensors, count, name, rank_of(list->items, list->count, name));
+        CNN_TRY(match(&sources[i], &list->items[i], found, options, notes));
     }
     return CNN_OK;
 }

@@ -330,7 +330,7 @@ cnn_status cnn_model_from_spec(cnn_model **out, const cJSON *spec, const cnn_loa
 
 cnn_status cnn_model_from_json(cnn_model **out, const char *json, const cnn_load_options *options) {
     cJSON *spec;
-    CNN_TRY(cnn_json_parse(&spec, "from_json", json));
+    CNN_TRY(cnn_json_parse(&spec, "model_from_json", json));
     cnn_status status = cnn_model_from_spec(out, spec, options);
     cJSON_Delete(spec);
     return status;
