@@ -171,6 +171,15 @@ const char *lcnn_upvalue_name(lua_State *L) {
     return lua_tostring(L, lua_upvalueindex(2));
 }
 
+const char *lcnn_check_path(lua_State *L, int arg, const char *who, const char *name) {
+    size_t length = 0;
+    const char *path = lua_type(L, arg) == LUA_TSTRING ? lua_tolstring(L, arg, &length) : NULL;
+    if (!path || length == 0 || strlen(path) != length)
+        lcnn_fail(L, "%s: '%s' must be the name of a file, got %s", who, name,
+                  path ? "an empty one or one with a zero byte" : luaL_tolstring(L, arg, NULL));
+    return path;
+}
+
 double lcnn_check_number(lua_State *L, int arg, const char *who, const char *name) {
     if (lua_type(L, arg) != LUA_TNUMBER)
         lcnn_fail(L, "%s: '%s' must be a number, got %s", who, name, luaL_tolstring(L, arg, NULL));

@@ -66,6 +66,8 @@ int lcnn_apply_binary(lua_State *L, cnn_binary_op op, int a, int b);
 int lcnn_apply_unary(lua_State *L, cnn_unary_op op, int a);
 int lcnn_apply_reduce(lua_State *L, cnn_reduce_op op, int a, unsigned axes, bool keepdims);
 
+/* The name of a file at arg; anything else raises, in the name of who's argument. */
+const char *lcnn_check_path(lua_State *L, int arg, const char *who, const char *name);
 /* ---- values and arguments ------------------------------------------------------------------------------ */
 
 double lcnn_check_number(lua_State *L, int arg, const char *who, const char *name);

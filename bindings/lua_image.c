@@ -13,15 +13,6 @@
 
 /* ---- arguments ----------------------------------------------------------------------------------------- */
 
-static const char *check_path(lua_State *L, int arg, const char *who) {
-    size_t length = 0;
-    const char *path = lua_type(L, arg) == LUA_TSTRING ? lua_tolstring(L, arg, &length) : NULL;
-    if (!path || length == 0 || strlen(path) != length)
-        lcnn_fail(L, "%s: 'path' must be the name of a file, got %s", who,
-                  path ? "an empty one or one with a zero byte" : luaL_tolstring(L, arg, NULL));
-    return path;
-}
-
 static lua_Integer opt_integer(lua_State *L, int arg, const char *who, const char *name,
                                lua_Integer fallback) {
     if (lua_isnil(L, arg)) return fallback;
@@ -76,7 +67,7 @@ static cnn_tensor *check_images(lua_State *L, int arg, const char *who, const ch
 @treturn tensor uint8 [height, width, channels] */
 static int image_load(lua_State *L) {
     lcnn_args(L, 1, "image.load", (const char *const[]){"path", "channels", NULL});
-    const char *path = check_path(L, 1, "image.load");
+    const char *path = lcnn_check_path(L, 1, "image.load", "path");
     lua_Integer channels = opt_integer(L, 2, "image.load", "channels", 0);
     cnn_tensor *image;
     return lcnn_push_result(
@@ -91,7 +82,7 @@ static int image_load(lua_State *L) {
 @int[opt=95] quality of JPEG, 1 to 100 */
 static int image_save(lua_State *L) {
     lcnn_args(L, 1, "image.save", (const char *const[]){"path", "image", "scale", "quality", NULL});
-    const char *path = check_path(L, 1, "image.save");
+    const char *path = lcnn_check_path(L, 1, "image.save", "path");
     bool scale = opt_boolean(L, 3, "image.save", "scale") > 0;
     lua_Integer quality = opt_integer(L, 4, "image.save", "quality", 95);
     cnn_tensor *image = check_images(L, 2, "image.save", "image");

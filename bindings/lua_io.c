@@ -8,15 +8,6 @@
 
 /* ---- arguments ----------------------------------------------------------------------------------------- */
 
-static const char *check_path(lua_State *L, int arg, const char *who) {
-    size_t length = 0;
-    const char *path = lua_type(L, arg) == LUA_TSTRING ? lua_tolstring(L, arg, &length) : NULL;
-    if (!path || length == 0 || strlen(path) != length)
-        lcnn_fail(L, "%s: 'path' must be the name of a file, got %s", who,
-                  path ? "an empty one or one with a zero byte" : luaL_tolstring(L, arg, NULL));
-    return path;
-}
-
 /* Appends the name and the value on the top, which it pops, to the list at index: names and tensors in turn. */
 static void append(lua_State *L, const char *who, int list) {
     int name = lua_gettop(L) - 1, value = name + 1, type = lua_type(L, value);
@@ -82,7 +73,7 @@ static cnn_named_tensor *named_tensors(lua_State *L, int *count) {
 @tparam tensor tensor */
 static int save(lua_State *L) {
     lcnn_args(L, 1, "save", (const char *const[]){"path", "tensor", NULL});
-    const char *path = check_path(L, 1, "save");
+    const char *path = lcnn_check_path(L, 1, "save", "path");
     if (lua_isnil(L, 2)) lcnn_fail(L, "save: 'tensor' is missing");
     cnn_tensor *tensor = lcnn_to_tensor(L, 2);
     lcnn_check(L, cnn_npy_save(path, tensor));
@@ -103,7 +94,7 @@ static int savez(lua_State *L) {
         lua_insert(L, 1);
     }
     if (lua_gettop(L) == 0) lua_pushnil(L);
-    const char *path = check_path(L, 1, who);
+    const char *path = lcnn_check_path(L, 1, who, "path");
     int top = lua_gettop(L), list = top + 1, count;
     lua_newtable(L);
     if (top == 2 && lua_istable(L, 2)) {
@@ -128,7 +119,7 @@ static int savez(lua_State *L) {
 static int save_safetensors(lua_State *L) {
     const char *who = "save_safetensors";
     lcnn_args(L, 1, who, (const char *const[]){"path", "tensors", NULL});
-    const char *path = check_path(L, 1, who);
+    const char *path = lcnn_check_path(L, 1, who, "path");
     if (!lua_istable(L, 2))
         lcnn_fail(L, "%s: 'tensors' must be a table of tensors by name, got %s", who,
                   luaL_tolstring(L, 2, NULL));
@@ -197,7 +188,7 @@ Elements of other types become the nearest of ours that holds them: float64 and 
 @treturn tensor of a .npy file; a table of tensors by name of a .npz or safetensors file */
 static int load(lua_State *L) {
     lcnn_args(L, 1, "load", (const char *const[]){"path", NULL});
-    const char *path = check_path(L, 1, "load");
+    const char *path = lcnn_check_path(L, 1, "load", "path");
     char beginning[BEGINNING];
     read_beginning(L, path, beginning);
     if (memcmp(beginning, "\x93NUMPY", 6) == 0) {
@@ -215,7 +206,7 @@ static int load(lua_State *L) {
 @treturn table tensors by name */
 static int load_safetensors(lua_State *L) {
     lcnn_args(L, 1, "load_safetensors", (const char *const[]){"path", NULL});
-    return push_loaded(L, check_path(L, 1, "load_safetensors"), cnn_safetensors_load);
+    return push_loaded(L, lcnn_check_path(L, 1, "load_safetensors", "path"), cnn_safetensors_load);
 }
 
 /* ---- opening ------------------------------------------------------------------------------------------- */

@@ -9,11 +9,6 @@ static cnn_model *check_model(lua_State *L) {
     return (cnn_model *)*(cnn_layer **)luaL_checkudata(L, 1, LCNN_MODEL);
 }
 
-static const char *check_string(lua_State *L, int index, const char *who, const char *name) {
-    if (lua_type(L, index) == LUA_TSTRING) return lua_tostring(L, index);
-    lcnn_fail(L, "%s: '%s' must be a string, got %s", who, name, luaL_tolstring(L, index, NULL));
-}
-
 static bool opt_flag(lua_State *L, int index, bool fallback) {
     return lua_isnil(L, index) ? fallback : lua_toboolean(L, index);
 }
@@ -103,7 +98,7 @@ static int load_model(lua_State *L) {
     enum { PATH = 1, OBJECTS, COMPILE };
     static const char *const names[] = {"filepath", "custom_objects", "compile", NULL};
     lcnn_args(L, 1, "load_model", names);
-    const char *path = check_string(L, PATH, "load_model", "filepath");
+    const char *path = lcnn_check_path(L, PATH, "load_model", "filepath");
     layer_maker maker;
     cnn_load_options options = load_options(L, "load_model", OBJECTS, &maker);
     options.no_compile = !opt_flag(L, COMPILE, true);
@@ -124,7 +119,9 @@ static int load_model(lua_State *L) {
 static int model_from_json(lua_State *L) {
     enum { JSON = 1, OBJECTS };
     lcnn_args(L, 1, "model_from_json", (const char *const[]){"json", "custom_objects", NULL});
-    const char *json = check_string(L, JSON, "model_from_json", "json");
+    if (lua_type(L, JSON) != LUA_TSTRING)
+        lcnn_fail(L, "model_from_json: 'json' must be a string, got %s", luaL_tolstring(L, JSON, NULL));
+    const char *json = lua_tostring(L, JSON);
     layer_maker maker;
     cnn_load_options options = load_options(L, "model_from_json", OBJECTS, &maker);
     cnn_layer **box = lcnn_new_layer(L, LCNN_MODEL);
@@ -144,7 +141,7 @@ static int save(lua_State *L) {
     cnn_model *model = check_model(L);
     lcnn_args(L, 2, "save", (const char *const[]){"filepath", "include_optimizer", NULL});
     lcnn_check(
-        L, cnn_model_save(model, check_string(L, PATH, "save", "filepath"), opt_flag(L, OPTIMIZER, true)));
+        L, cnn_model_save(model, lcnn_check_path(L, PATH, "save", "filepath"), opt_flag(L, OPTIMIZER, true)));
     return 0;
 }
 
@@ -164,7 +161,7 @@ static int to_json(lua_State *L) {
 static int save_weights(lua_State *L) {
     cnn_model *model = check_model(L);
     lcnn_args(L, 2, "save_weights", (const char *const[]){"filepath", NULL});
-    lcnn_check(L, cnn_model_save_weights(model, check_string(L, 2, "save_weights", "filepath")));
+    lcnn_check(L, cnn_model_save_weights(model, lcnn_check_path(L, 2, "save_weights", "filepath")));
     return 0;
 }
 
@@ -177,7 +174,7 @@ static int load_weights(lua_State *L) {
     enum { PATH = 2, BY_NAME, SKIP };
     cnn_model *model = check_model(L);
     lcnn_args(L, 2, "load_weights", (const char *const[]){"filepath", "by_name", "skip_mismatch", NULL});
-    const char *path = check_string(L, PATH, "load_weights", "filepath");
+    const char *path = lcnn_check_path(L, PATH, "load_weights", "filepath");
     char *notes = NULL;
     lcnn_check(
         L, cnn_model_load_weights(model, path, lua_toboolean(L, BY_NAME), lua_toboolean(L, SKIP), &notes));

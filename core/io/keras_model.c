@@ -158,10 +158,9 @@ static cnn_status save_archive(cnn_model *model, const char *path, bool with_opt
     cnn_status status = config_text(&config, model, with_optimizer);
     if (status == CNN_OK) status = weights_bytes(&weights, &size, model, with_optimizer);
     if (status == CNN_OK) {
-        const cnn_member members[] = {
-            {.name = "metadata.json", .bytes = about, .size = strlen(about)},
-            {.name = "config.json", .bytes = config, .size = strlen(config)},
-            {.name = CNN_WEIGHTS_MEMBER, .bytes = weights, .size = size}};
+        const cnn_member members[] = {{.name = "metadata.json", .bytes = about, .size = strlen(about)},
+                                      {.name = "config.json", .bytes = config, .size = strlen(config)},
+                                      {.name = CNN_WEIGHTS_MEMBER, .bytes = weights, .size = size}};
         status = cnn_archive_write(path, members, 3, false);
     }
     cnn_free(weights);

@@ -1,9 +1,10 @@
 /* Files of weights alone, and weights out of files of whole models.
  *
- * In safetensors a variable is called by its layer and its name, "conv2d/kernel"; within a nested model by that before,
- * "base/conv2d/kernel"; a name that comes again is numbered, "kernel_1". */
+ * In safetensors a variable is called by its layer and its name, "conv2d/kernel"; a name that comes again, of layers in
+ * different models within, is numbered, "conv2d/kernel_1". */
 #include "io/keras_weights.h"
 #include "io/keras_file.h"
+#include "io/weight_list.h"
 #include "train/trainer.h"
 #include "base/memory.h"
 #include "base/status.h"
@@ -13,70 +14,38 @@
 
 /* ---- names of variables ---------------------------------------------------------------------------------- */
 
-/* The model's variables, each once, with their names; owned. */
+/* The model's variables, each once, with their names; borrowed tensors, owned names. */
 typedef struct named_variables {
     int count;
-    cnn_named_tensor *items; /* room for all of the model's */
+    cnn_named_tensor *items;
+    char **names;
 } named_variables;
 
 static void free_named(named_variables *list) {
-    for (int i = 0; i < list->count; i++) free(list->items[i].name);
+    cnn_names_free(list->names, list->count);
     cnn_free(list->items);
 }
 
-static bool has_tensor(const named_variables *list, const cnn_tensor *tensor) {
-    for (int i = 0; i < list->count; i++)
-        if (list->items[i].tensor == tensor) return true;
-    return false;
-}
-
-static bool has_name(const named_variables *list, const char *name) {
-    for (int i = 0; i < list->count; i++)
-        if (strcmp(list->items[i].name, name) == 0) return true;
-    return false;
-}
-
-static cnn_status add_variable(named_variables *list, const char *prefix, const cnn_variable *v) {
-    if (has_tensor(list, v->value)) return CNN_OK;
-    for (int again = 0;; again++) {
-        cnn_text text = {0};
-        cnn_text_add(&text, again ? "%s%s_%d" : "%s%s", prefix, v->name, again);
-        char *name = cnn_text_take(&text);
-        if (!name) return cnn_fail_memory(64);
-        if (!has_name(list, name)) {
-            list->items[list->count++] = (cnn_named_tensor){name, v->value};
-            return CNN_OK;
-        }
-        free(name);
+static cnn_status add_names(named_variables *list, const cnn_weight_list *weights) {
+    size_t count = (size_t)weights->count;
+    list->items = cnn_malloc(count * sizeof *list->items);
+    list->names = cnn_malloc(count * sizeof *list->names);
+    if (!list->items || !list->names) return cnn_fail_memory(count * sizeof *list->items);
+    for (; list->count < weights->count; list->count++) {
+        const cnn_weight *weight = &weights->items[list->count];
+        char **name = &list->names[list->count];
+        CNN_TRY(cnn_weight_name(name, list->names, list->count, weight, "", ""));
+        list->items[list->count] = (cnn_named_tensor){*name, weight->variable->value};
     }
-}
-
-static cnn_status add_layers(named_variables *list, const char *prefix, const cnn_model *model);
-
-static cnn_status add_layer(named_variables *list, const char *prefix, const cnn_layer *layer) {
-    cnn_text text = {0};
-    cnn_text_add(&text, "%s%s/", prefix, layer->name);
-    char *inner = cnn_text_take(&text);
-    if (!inner) return cnn_fail_memory(64);
-    cnn_status status = CNN_OK;
-    if (cnn_layer_is_model(layer))
-        status = add_layers(list, inner, (const cnn_model *)layer);
-    else
-        for (int i = 0; status == CNN_OK && i < layer->variable_count; i++)
-            status = add_variable(list, inner, layer->variables[i]);
-    free(inner);
-    return status;
-}
-
-static cnn_status add_layers(named_variables *list, const char *prefix, const cnn_model *model) {
-    for (int i = 0; i < model->layer_count; i++) CNN_TRY(add_layer(list, prefix, model->layers[i]));
     return CNN_OK;
 }
 
 static cnn_status name_variables(named_variables *list, const cnn_model *model) {
-    size_t bytes = (size_t)model->layer.variable_count * sizeof *list->items;
-    *list = (named_variables){.items = cnn_malloc(bytes)};
-    cnn_status status = list->items ? add_layers(list, "", model) : cnn_fail_memory(bytes);
+    cnn_weight_list weights = {0};
+    *list = (named_variables){0};
+    cnn_status status = cnn_weight_list_add(&weights, &model->layer);
+    if (status == CNN_OK) status = add_names(list, &weights);
+    cnn_weight_list_free(&weights);
     if (status != CNN_OK) free_named(list);
     return status;
 }
