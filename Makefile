@@ -60,9 +60,9 @@ PRELUDE  := $(wildcard bindings/prelude/*.lua) $(wildcard datasets/*.lua)
 MODULE   := $(filter-out bindings/main.c bindings/repl.c,$(wildcard bindings/*.c))
 MOBJS    := $(MODULE:%.c=$(B)/%.o) $(B)/prelude.o
 POBJS    := $(B)/bindings/main.o $(B)/bindings/repl.o
-CTESTS   := $(patsubst %.c,$(B)/%,$(wildcard tests/c/test_*.c))
+CTESTS   := $(patsubst %.c,$(B)/%,$(wildcard tests/c/test_*.c) tests/fuzz/damage.c)
 
-.PHONY: all programs setup setup-test setup-bench mnist test check asan lint bench oracle install uninstall clean FORCE
+.PHONY: all programs setup setup-test setup-bench mnist test check asan fuzz interop lint bench oracle install uninstall clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -110,6 +110,10 @@ $(B)/tests/c/%: tests/c/%.c $(B)/libcnn.a $(B)/flags
 	@mkdir -p $(@D)
 	$(COMPILE) -MF $@.d -o $@ $< $(B)/libcnn.a $(LDFLAGS) $(LIBS) $(LUA_LIBS) -lcmocka
 
+$(B)/tests/fuzz/%: tests/fuzz/%.c $(B)/libcnn.a $(B)/flags
+	@mkdir -p $(@D)
+	$(COMPILE) -MF $@.d -o $@ $< $(B)/libcnn.a $(LDFLAGS) $(LIBS)
+
 $(B)/tests/bench/%: tests/bench/%.c $(B)/libcnn.a $(B)/flags
 	@mkdir -p $(@D)
 	$(COMPILE) -MF $@.d -o $@ $< $(B)/libcnn.a $(LDFLAGS) $(LIBS)
@@ -150,7 +154,7 @@ clean:
 # Debian's packages: to build and run, to test, to race. Missing ones are installed where root or sudo may.
 PACKAGES := gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libopenblas-dev libstb-dev libhdf5-dev libzip-dev \
             libcjson-dev zlib1g-dev libedit-dev curl ca-certificates gnuplot-nox dataset-fashion-mnist
-TEST_PACKAGES  := libcmocka-dev lua-unit lua-check clang-format mandoc python3 graphviz
+TEST_PACKAGES  := libcmocka-dev lua-unit lua-check clang-format mandoc python3 python3-h5py graphviz
 BENCH_PACKAGES := python3-torch
 
 installed = $(shell dpkg-query -W -f '$${db:Status-Abbrev} $${binary:Package}\n' $(1) 2>/dev/null | sed -n 's/^.i  *\([^: ]*\).*/\1/p')
@@ -203,8 +207,22 @@ check:
 asan:
 	@$(SUBMAKE) FLAVOUR=asan test
 
+# Damaged files, every one of them; `make test` tries a part.
+fuzz: setup
+	$(BUILD) FLAVOUR=asan build/asan/tests/fuzz/damage
+	ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 build/asan/tests/fuzz/damage 1
+
+# Readers that others wrote open the files of ours. They are fetched from npm, which needs node and a network.
+interop: setup
+	$(BUILD) all
+	@mkdir -p build/interop
+	cp tests/interop/package.json tests/interop/*.mjs build/interop
+	cd build/interop && npm install --no-package-lock --no-audit --no-fund --silent
+	./cnnlua tests/interop/make_models.lua build/interop
+	cd build/interop && node read_h5.mjs && node read_topology.mjs
+
 lint: setup-test
-	@clang-format --dry-run -Werror $(wildcard core/*.h core/*/*.[ch] bindings/*.[ch] tests/c/*.[ch] tests/bench/*.c)
+	@clang-format --dry-run -Werror $(wildcard core/*.h core/*/*.[ch] bindings/*.[ch] tests/c/*.[ch] tests/bench/*.c tests/fuzz/*.c)
 	@report=$$(luacheck -q --no-color bindings scripts datasets tests) || { echo "$$report"; exit 1; }
 	@report=$$(mandoc -T lint -W warning bindings/cnnlua.1 2>&1) || { echo "$$report"; exit 1; }
 	@lua5.4 tests/lint/includes.lua

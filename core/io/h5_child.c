@@ -18,7 +18,7 @@
 
 enum {
     PIECE = 4 << 20,            /* values are read and sent in pieces of about so many bytes */
-    SECONDS = 3,                /* of processor time for any file, and one more for each … */
+    SECONDS = 1,                /* of processor time for any file, and one more for each … */
     BYTES_PER_SECOND = 1 << 20, /* … so many bytes of it */
     ROOM = 256 << 20            /* address space beside what may come out of the file */
 };

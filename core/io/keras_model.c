@@ -257,7 +257,8 @@ static cnn_status expect_model(const parts *p, const char *path) {
 
 static cnn_status fill_model(cnn_model *model, const parts *p, bool compile, cnn_text *notes) {
     const cnn_weights_options strict = {0};
-    CNN_TRY(cnn_model_expect_built(model, "load_model"));
+    if (model->n_outputs == 0)
+        return cnn_fail(CNN_ERROR_FORMAT, "the file does not tell the shape of the model's input");
     CNN_TRY(cnn_weights_read(model, p->weights, &strict, notes));
     if (compile && p->compile && !cJSON_IsNull(p->compile)) {
         CNN_TRY(cnn_compile_config_read(model, p->compile, notes));
@@ -266,10 +267,16 @@ static cnn_status fill_model(cnn_model *model, const parts *p, bool compile, cnn
     return read_state(model, p->weights);
 }
 
+static int64_t bytes_of_weights(const cnn_h5_node *node) {
+    int64_t bytes = node->value && node->value->tensor ? (int64_t)cnn_tensor_bytes(node->value->tensor) : 0;
+    for (int i = 0; i < node->child_count; i++) bytes += bytes_of_weights(node->children[i]);
+    return bytes;
+}
+
 static cnn_status make_model(cnn_model **out, const parts *p, const cnn_load_options *options,
                              cnn_text *notes) {
     cnn_model *model = NULL;
-    CNN_TRY(cnn_model_from_spec(&model, p->spec, options));
+    CNN_TRY(cnn_model_from_spec(&model, p->spec, options, bytes_of_weights(p->weights)));
     cnn_status status = fill_model(model, p, !options || !options->no_compile, notes);
     if (status == CNN_OK)
         *out = model;

@@ -14,8 +14,11 @@ cnn_status cnn_model_spec_json(cJSON **out, const cnn_model *model, cnn_keras ke
 
 /* A model from such a spec, of Keras 2.2 to 3, built where the spec says for which shapes. Layers that cannot be built
  * are all named in one error, each with the reason; CNN_ERROR_FORMAT if the spec is none. Refused are more than 8192
- * layers, 65536 calls of layers, 64 models within each other, and 2 GiB of weights. options may be NULL. */
-cnn_status cnn_model_from_spec(cnn_model **out, const cJSON *spec, const cnn_load_options *options);
+ * layers, 65536 calls of layers, 64 models within each other, and more than so many bytes of weights: as many as the
+ * file has, or CNN_MOST_WEIGHTS where there are none. options may be NULL. */
+#define CNN_MOST_WEIGHTS ((int64_t)1 << 31)
+cnn_status cnn_model_from_spec(cnn_model **out, const cJSON *spec, const cnn_load_options *options,
+                               int64_t most_weights);
 
 /* The seeds of the random ops in a built model's wiring, in its order: with them, and the trainer's, a model that was
  * read back goes on with the same random numbers. The count of them; seeds: as many numbers, or NULL. */

@@ -11,10 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Models within models; layers in all; calls of layers in all, those within a called model counted each time; bytes of
- * weights. The largest networks that are in use stay below a tenth of these. */
+/* Models within models; layers in all; calls of layers in all, those within a called model counted each time. The largest
+ * networks that are in use stay below a tenth of these. */
 enum { MAX_DEPTH = 64, MAX_LAYERS = 8192, MAX_CALLS = 65536 };
-static const int64_t MAX_WEIGHT_BYTES = (int64_t)1 << 31;
 
 /* ---- plain values ---------------------------------------------------------------------------------------- */
 
@@ -315,13 +314,14 @@ static cnn_status read_model(cnn_model **out, cnn_reader *r, const cJSON *spec, 
     return CNN_OK;
 }
 
-cnn_status cnn_model_from_spec(cnn_model **out, const cJSON *spec, const cnn_load_options *options) {
+cnn_status cnn_model_from_spec(cnn_model **out, const cJSON *spec, const cnn_load_options *options,
+                               int64_t most_weights) {
     cnn_reader r = {.options = options, .layers_left = MAX_LAYERS, .calls_left = MAX_CALLS};
     cJSON *plain = cJSON_IsObject(spec) ? cJSON_Duplicate(spec, true) : NULL;
     if (!cJSON_IsObject(spec)) return cnn_fail(CNN_ERROR_FORMAT, "a model must be told by an object");
     if (!plain) return cnn_fail_memory(256);
     make_plain(plain);
-    int64_t cost, before = cnn_layer_weight_budget(MAX_WEIGHT_BYTES);
+    int64_t cost, before = cnn_layer_weight_budget(most_weights);
     cnn_status status = read_model(out, &r, plain, &cost);
     cnn_layer_weight_budget(before);
     cJSON_Delete(plain);
@@ -331,7 +331,7 @@ cnn_status cnn_model_from_spec(cnn_model **out, const cJSON *spec, const cnn_loa
 cnn_status cnn_model_from_json(cnn_model **out, const char *json, const cnn_load_options *options) {
     cJSON *spec;
     CNN_TRY(cnn_json_parse(&spec, "model_from_json", json));
-    cnn_status status = cnn_model_from_spec(out, spec, options);
+    cnn_status status = cnn_model_from_spec(out, spec, options, CNN_MOST_WEIGHTS);
     cJSON_Delete(spec);
     return status;
 }

@@ -30,7 +30,7 @@ static cJSON *parse(const char *text) {
 
 static cnn_status try_load(cnn_model **out, const char *text) {
     cJSON *spec = parse(text);
-    cnn_status status = cnn_model_from_spec(out, spec, NULL);
+    cnn_status status = cnn_model_from_spec(out, spec, NULL, CNN_MOST_WEIGHTS);
     cJSON_Delete(spec);
     return status;
 }
@@ -402,7 +402,7 @@ static void activations_may_be_layers(void **state) {
             if (keras != CNN_KERAS_NONE) { /* and as it is written */
                 cJSON *spec = spec_of(model, (cnn_keras)keras);
                 cnn_model_release(model);
-                OK(cnn_model_from_spec(&model, spec, NULL));
+                OK(cnn_model_from_spec(&model, spec, NULL, CNN_MOST_WEIGHTS));
                 cJSON_Delete(spec);
             }
             cnn_tensor *x = TENSOR(CNN_FLOAT32, SHAPE(1, 3), -2, 0.5, 7), *y = NULL;
@@ -450,7 +450,7 @@ static void what_is_written_is_read_as_it_was(void **state) {
         for (cnn_keras keras = CNN_KERAS_2; keras <= CNN_KERAS_3; keras++) {
             cJSON *spec = spec_of(model, keras);
             cnn_model *again = NULL;
-            OK(cnn_model_from_spec(&again, spec, NULL));
+            OK(cnn_model_from_spec(&again, spec, NULL, CNN_MOST_WEIGHTS));
             cJSON *written = spec_of(again, keras);
             expect_json(written, spec);
             cnn_tensor *got = answer(again);
@@ -697,7 +697,7 @@ static void classes_of_the_callers_are_asked_for(void **state) {
     cnn_model *model = NULL;
     cJSON *spec = parse(unknown);
     (void)state;
-    assert_fails(cnn_model_from_spec(&model, spec, &options), CNN_ERROR_ARGUMENT,
+    assert_fails(cnn_model_from_spec(&model, spec, &options, CNN_MOST_WEIGHTS), CNN_ERROR_ARGUMENT,
                  "3 of 6 layers: layer 2 'code'");
     assert_string_equal(names, "Scale Mystery Dense ");
     cJSON_Delete(spec);
@@ -809,7 +809,7 @@ enum { ODD_VALUES = sizeof odd_values / sizeof *odd_values };
 static void expect_no_harm(const cJSON *spec) {
     cnn_model *model = NULL;
     cJSON *written = NULL;
-    cnn_status status = cnn_model_from_spec(&model, spec, NULL);
+    cnn_status status = cnn_model_from_spec(&model, spec, NULL, CNN_MOST_WEIGHTS);
     if (status != CNN_OK) {
         assert_null(model);
         assert_true(cnn_error_message()[0]);

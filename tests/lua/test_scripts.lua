@@ -71,6 +71,19 @@ Non-trainable params: 0
 _________________________________________________________________]])
 end
 
+function TestScripts.test_mnist_dropout()
+  lu.skipIf(not has_mnist, "MNIST is not in CNNLUA_DATA")
+  local e = run("mnist_dropout", 2, function(e, out)
+    assert_picture(out .. "/mnist_dropout_loss.png")
+    local saved = cnn.load_model(out .. "/MNIST_CNN.hdf5")
+    local losses = e.history.history.val_loss
+    local loss = saved:evaluate{e.x_train:slice(226, 300), e.y_train:slice(226, 300), batch_size = 200, verbose = 0}
+    lu.assertAlmostEquals(loss, math.min(table.unpack(losses)), 1e-6)
+  end)
+  assert_learnt(e, 2)
+  lu.assertEquals(e.model:count_params(), 1199882)
+end
+
 function TestScripts.test_mnist_functional()
   lu.skipIf(not has_mnist, "MNIST is not in CNNLUA_DATA")
   local e = run("mnist_functional", 2)
