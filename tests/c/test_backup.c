@@ -712,25 +712,6 @@ static void saves_histories(void **state) {
     clear();
 }
 
-static void figures_read_back_as_they_are(void **state) {
-    (void)state;
-    cnn_random random = {5, 0};
-    char text[CNN_FIGURE_TEXT];
-    for (int i = 0; i < 10000; i++) {
-        union {
-            uint64_t bits;
-            double value;
-        } u = {cnn_random_bits(&random)};
-        if (isnan(u.value)) continue;
-        double back = strtod(cnn_figure_text(text, u.value), NULL);
-        assert_memory_equal(&back, &u.value, sizeof back);
-    }
-    assert_string_equal(cnn_figure_text(text, 10), "10");
-    assert_string_equal(cnn_figure_text(text, 1.0 / 3), "0.3333333333333333");
-    assert_string_equal(cnn_figure_text(text, (double)0.1f), "0.10000000149011612");
-    assert_string_equal(cnn_figure_text(text, 1e300), "1e+300");
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_training_is_worth_testing),
@@ -751,7 +732,6 @@ int main(void) {
         cmocka_unit_test(says_what_keras_says),
         cmocka_unit_test(ends_training_if_a_file_cannot_be_written),
         cmocka_unit_test(saves_histories),
-        cmocka_unit_test(figures_read_back_as_they_are),
     };
     if (access("/dev/shm", W_OK) != 0) strcpy(folder, "/tmp/test_backup_XXXXXX");
     if (!mkdtemp(folder)) return 1;

@@ -7,9 +7,11 @@
 
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "base/random.h"
 #include "base/status.h"
 #include "base/text.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -252,8 +254,28 @@ static void interruption_is_a_flag(void **state) {
     assert_false(cnn_interrupted());
 }
 
+static void numbers_as_text_read_back_as_they_are(void **state) {
+    (void)state;
+    cnn_random random = {5, 0};
+    char text[CNN_NUMBER_TEXT];
+    for (int i = 0; i < 10000; i++) {
+        union {
+            uint64_t bits;
+            double value;
+        } u = {cnn_random_bits(&random)};
+        if (isnan(u.value)) continue;
+        double back = strtod(cnn_number_text(text, u.value), NULL);
+        assert_memory_equal(&back, &u.value, sizeof back);
+    }
+    assert_string_equal(cnn_number_text(text, 10), "10");
+    assert_string_equal(cnn_number_text(text, 1.0 / 3), "0.3333333333333333");
+    assert_string_equal(cnn_number_text(text, (double)0.1f), "0.10000000149011612");
+    assert_string_equal(cnn_number_text(text, 1e300), "1e+300");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_as_text_read_back_as_they_are),
         cmocka_unit_test(a_failure_leaves_its_message),
         cmocka_unit_test(a_message_may_quote_the_one_before),
         cmocka_unit_test(long_messages_are_cut),
