@@ -194,8 +194,7 @@ typedef struct saved_layer {
 } saved_layer;
 
 static cnn_status damaged(const char *what, const char *name) {
-    return cnn_fail(CNN_ERROR_FORMAT, "the file is damaged: %s '%.200s' is missing", what,
-                    name);
+    return cnn_fail(CNN_ERROR_FORMAT, "the file is damaged: %s '%.200s' is missing", what, name);
 }
 
 /* A weight's numbers, or NULL. Whole numbers are no weights: Keras counts things in them and keeps the states of random
@@ -345,8 +344,8 @@ static cnn_status read_layer(reading *r, const cnn_layer *layer, const saved_lay
 static cnn_status expect_layer_count(int in_file, int in_model) {
     if (in_file == in_model) return CNN_OK;
     return cnn_fail(CNN_ERROR_SHAPE,
-                    "the file has weights for %d layers, the model has %d layers with weights",
-                    in_file, in_model);
+                    "the file has weights for %d layers, the model has %d layers with weights", in_file,
+                    in_model);
 }
 
 /* ---- reading: Keras 2's form ----------------------------------------------------------------------------- */
@@ -574,8 +573,8 @@ static cnn_status check_count_3(const reading *r, const cnn_h5_node *layers, con
 static cnn_status missing_group(reading *r, const cnn_layer *layer, group_finder *find) {
     if (r->options->by_name && find == group_by_name) return CNN_OK;
     if (!r->options->skip_mismatch)
-        return cnn_fail(CNN_ERROR_SHAPE, "the file has no weights for layer '%s', a %s",
-                        layer->name, layer->class->name);
+        return cnn_fail(CNN_ERROR_SHAPE, "the file has no weights for layer '%s', a %s", layer->name,
+                        layer->class->name);
     cnn_text_add(r->notes, "skipped: the file has no weights for layer '%s', a %s\n", layer->name,
                  layer->class->name);
     return CNN_OK;
@@ -616,9 +615,7 @@ static cnn_status read_by_name_3(reading *r, const cnn_model *model, const cnn_h
     bool named = false;
     for (int i = 0; i < layers->child_count; i++)
         if (group_layer_name(layers->children[i])) named = true;
-    if (!named)
-        return cnn_fail(CNN_ERROR_FORMAT,
-                        "by_name: the file does not have the names of its layers");
+    if (!named) return cnn_fail(CNN_ERROR_FORMAT, "by_name: the file does not have the names of its layers");
     return read_layers_3(r, model, layers, group_by_name);
 }
 
