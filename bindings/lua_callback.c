@@ -454,7 +454,8 @@ was not logged or is not a number. The file appears whole or not at all.
 @function history:save
 @string path */
 static int save_history(lua_State *L) {
-    const char *path = luaL_checkstring(L, 2);
+    lua_settop(L, 2);
+    const char *path = lcnn_check_path(L, 2, "history:save", "path");
     lua_rawgetp(L, LUA_REGISTRYINDEX, &histories_key);
     lua_pushvalue(L, 1);
     lua_rawget(L, -2);

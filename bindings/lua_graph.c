@@ -5,8 +5,7 @@
 #include <string.h>
 
 static cnn_model *check_built(lua_State *L, const char *who) {
-    cnn_layer **box = luaL_checkudata(L, 1, LCNN_MODEL);
-    cnn_model *model = (cnn_model *)*box;
+    cnn_model *model = lcnn_check_model(L, 1);
     lcnn_check(L, cnn_model_expect_built(model, who));
     return model;
 }

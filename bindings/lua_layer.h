@@ -8,6 +8,8 @@
 #define LCNN_LAYER "layer"
 #define LCNN_MODEL "model"
 
+/* The model at index; an error if it is something else, or closed. */
+cnn_model *lcnn_check_model(lua_State *L, int index);
 /* Pushes an empty LCNN_LAYER or LCNN_MODEL to be filled with a layer that it will own. */
 cnn_layer **lcnn_new_layer(lua_State *L, const char *kind);
 /* Retains the layer; a model becomes a model. */

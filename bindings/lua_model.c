@@ -10,7 +10,7 @@
 
 enum { MAX_TENSORS = 64 };
 
-static cnn_model *check_model(lua_State *L, int index) {
+cnn_model *lcnn_check_model(lua_State *L, int index) {
     cnn_layer **box = luaL_checkudata(L, index, LCNN_MODEL);
     if (!*box) luaL_argerror(L, index, "the model is closed");
     return (cnn_model *)*box;
@@ -76,14 +76,14 @@ static int new_model(lua_State *L) {
 @param layer */
 static int add(lua_State *L) {
     lua_settop(L, 2);
-    add_item(L, check_model(L, 1), 2, "add");
+    add_item(L, lcnn_check_model(L, 1), 2, "add");
     return 0;
 }
 
 /*** Removes the last layer of a Sequential model.
 @function model:pop */
 static int pop(lua_State *L) {
-    lcnn_check(L, cnn_model_pop(check_model(L, 1)));
+    lcnn_check(L, cnn_model_pop(lcnn_check_model(L, 1)));
     return 0;
 }
 
@@ -94,7 +94,7 @@ static int pop(lua_State *L) {
 @bool[opt=false] show_trainable a further column: Y or N */
 static int summary(lua_State *L) {
     enum { SHORTEST = 20, LONGEST = 1000 };
-    const cnn_model *model = check_model(L, 1);
+    const cnn_model *model = lcnn_check_model(L, 1);
     lcnn_args(L, 2, "summary", (const char *const[]){"line_length", "print_fn", "show_trainable", NULL});
     int whole = 1;
     lua_Integer width = lua_isnil(L, 2) ? 0 : lua_tointegerx(L, 2, &whole);
@@ -127,7 +127,7 @@ static int summary(lua_State *L) {
 @function model:get_layer
 @param name a name, or a position counted from 1 */
 static int get_layer(lua_State *L) {
-    const cnn_model *model = check_model(L, 1);
+    const cnn_model *model = lcnn_check_model(L, 1);
     cnn_layer *layer = NULL;
     if (lua_type(L, 2) == LUA_TNUMBER) {
         lua_Integer position = luaL_checkinteger(L, 2);
@@ -153,7 +153,7 @@ names
 @tparam[opt] table metrics names or cnn.metrics.NAME{…}; of several outputs for all, or a list of lists, or by name
 @tparam[opt] table loss_weights of several outputs a list of numbers, or by name */
 static int compile(lua_State *L) {
-    cnn_model *model = check_model(L, 1);
+    cnn_model *model = lcnn_check_model(L, 1);
     lcnn_args_json(L, 2, "compile",
                    (const char *const[]){"optimizer", "loss", "metrics", "loss_weights", NULL});
     lcnn_check(L, cnn_model_compile(model, lcnn_json_print(L)));
@@ -460,7 +460,7 @@ static void push_notes(lua_State *L, int model) {
 @treturn table {history = {loss = {…}, …}, epoch = {…}}, which history:save writes as a file; also in model.history, of
 an interrupted run too */
 static int fit(lua_State *L) {
-    cnn_model *model = check_model(L, 1);
+    cnn_model *model = lcnn_check_model(L, 1);
     const char *const *n = fit_names;
     lcnn_args(L, 2, "fit", n);
     cnn_fit_options o = {.log = stdout};
@@ -521,7 +521,7 @@ static int push_figures(lua_State *L, const cnn_model *model, const double *valu
 @bool[opt=false] return_dict a table by name instead of values
 @return loss, then of several outputs the loss of each, then each metric */
 static int evaluate(lua_State *L) {
-    cnn_model *model = check_model(L, 1);
+    cnn_model *model = lcnn_check_model(L, 1);
     const char *const *n = evaluate_names;
     lcnn_args(L, 2, "evaluate", n);
     cnn_fit_options o = {.log = stdout};
@@ -547,7 +547,7 @@ static int evaluate(lua_State *L) {
 @tparam[opt] table callbacks
 @treturn tensor {n, …}; a table of them for several outputs */
 static int predict(lua_State *L) {
-    cnn_model *model = check_model(L, 1);
+    cnn_model *model = lcnn_check_model(L, 1);
     const char *const *n = predict_names;
     lcnn_args(L, 2, "predict", n);
     cnn_fit_options o = {.log = stdout};
@@ -573,7 +573,7 @@ static int predict(lua_State *L) {
 @bool[opt=false] return_dict a table by name instead of values
 @return as evaluate, on this batch before the step */
 static int train_on_batch(lua_State *L) {
-    cnn_model *model = check_model(L, 1);
+    cnn_model *model = lcnn_check_model(L, 1);
     enum { X = 2, Y, WEIGHT, RETURN_DICT };
     static const char *const n[] = {"x", "y", "sample_weight", "return_dict", NULL};
     lcnn_args(L, 2, "train_on_batch", n);
@@ -594,7 +594,7 @@ static int train_on_batch(lua_State *L) {
 static cnn_optimizer *check_optimizer(lua_State *L) {
     luaL_checkudata(L, 1, OPTIMIZER);
     lua_getiuservalue(L, 1, 1);
-    const cnn_model *model = check_model(L, -1);
+    const cnn_model *model = lcnn_check_model(L, -1);
     lua_pop(L, 1);
     return model->trainer->optimizer;
 }
@@ -700,7 +700,7 @@ static bool model_field(lua_State *L, cnn_model *model, const char *name) {
 }
 
 static int model_index(lua_State *L) {
-    cnn_model *model = check_model(L, 1);
+    cnn_model *model = lcnn_check_model(L, 1);
     const char *name = luaL_checkstring(L, 2);
     lua_pushvalue(L, 2);
     if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
@@ -709,14 +709,14 @@ static int model_index(lua_State *L) {
 }
 
 static int model_newindex(lua_State *L) {
-    cnn_model *model = check_model(L, 1);
+    cnn_model *model = lcnn_check_model(L, 1);
     if (strcmp(luaL_checkstring(L, 2), "stop_training") != 0) return lcnn_layer_newindex(L);
     if (model->run) model->run->stop_training = lua_toboolean(L, 3);
     return 0;
 }
 
 static int model_tostring(lua_State *L) {
-    const cnn_model *model = check_model(L, 1);
+    const cnn_model *model = lcnn_check_model(L, 1);
     lua_pushfstring(L, "<%s '%s', %d layers>", model->layer.class->name, model->layer.name,
                     model->layer_count);
     return 1;

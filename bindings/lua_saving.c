@@ -5,10 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static cnn_model *check_model(lua_State *L) {
-    return (cnn_model *)*(cnn_layer **)luaL_checkudata(L, 1, LCNN_MODEL);
-}
-
 static bool opt_flag(lua_State *L, int index, bool fallback) {
     return lua_isnil(L, index) ? fallback : lua_toboolean(L, index);
 }
@@ -138,7 +134,7 @@ Keras opens the file. It appears whole or not at all.
 @bool[opt=true] include_optimizer */
 static int save(lua_State *L) {
     enum { PATH = 2, OPTIMIZER };
-    cnn_model *model = check_model(L);
+    cnn_model *model = lcnn_check_model(L, 1);
     lcnn_args(L, 2, "save", (const char *const[]){"filepath", "include_optimizer", NULL});
     lcnn_check(
         L, cnn_model_save(model, lcnn_check_path(L, PATH, "save", "filepath"), opt_flag(L, OPTIMIZER, true)));
@@ -150,7 +146,7 @@ static int save(lua_State *L) {
 @treturn string */
 static int to_json(lua_State *L) {
     char *text;
-    lcnn_check(L, cnn_model_to_json(&text, check_model(L)));
+    lcnn_check(L, cnn_model_to_json(&text, lcnn_check_model(L, 1)));
     lcnn_push_text(L, text);
     return 1;
 }
@@ -159,7 +155,7 @@ static int to_json(lua_State *L) {
 @function model:save_weights
 @string filepath NAME.weights.h5 as Keras 3 writes it, NAME.h5 or NAME.hdf5 as Keras 2, or NAME.safetensors */
 static int save_weights(lua_State *L) {
-    cnn_model *model = check_model(L);
+    cnn_model *model = lcnn_check_model(L, 1);
     lcnn_args(L, 2, "save_weights", (const char *const[]){"filepath", NULL});
     lcnn_check(L, cnn_model_save_weights(model, lcnn_check_path(L, 2, "save_weights", "filepath")));
     return 0;
@@ -172,7 +168,7 @@ static int save_weights(lua_State *L) {
 @bool[opt=false] skip_mismatch weights of other shapes are left alone, and told, instead of an error */
 static int load_weights(lua_State *L) {
     enum { PATH = 2, BY_NAME, SKIP };
-    cnn_model *model = check_model(L);
+    cnn_model *model = lcnn_check_model(L, 1);
     lcnn_args(L, 2, "load_weights", (const char *const[]){"filepath", "by_name", "skip_mismatch", NULL});
     const char *path = lcnn_check_path(L, PATH, "load_weights", "filepath");
     char *notes = NULL;

@@ -402,6 +402,10 @@ CNN_API int cnn_history_epochs(const cnn_history *history);
 CNN_API int cnn_history_count(const cnn_history *history);
 CNN_API const char *cnn_history_name(const cnn_history *history, int index);
 CNN_API double cnn_history_value(const cnn_history *history, int index, int epoch); /* NaN where absent */
+/* Writes the figures as a file, whole or not at all. NAME.csv gets a column a figure, empty where it was not logged;
+ * NAME.json {"epoch": […], "history": {"loss": […], …}}, null where it was not logged or is not a number. Epochs count
+ * from 1. */
+CNN_API cnn_status cnn_history_save(const cnn_history *history, const char *path);
 
 /* ---- callbacks --------------------------------------------------------------------------------------- */
 

@@ -37,7 +37,6 @@ typedef struct backup {
     cJSON *save_freq;
     bool double_checkpoint, delete_checkpoint;
     char *latest, *previous; /* paths; NULL before the first run */
-    cJSON *record;           /* of the run that was resumed: its names are borrowed from here */
     int batches;             /* state: since the last save */
 } backup;
 
@@ -156,15 +155,9 @@ static bool add_state(cJSON *record, const cnn_run_control *run) {
 }
 
 static cnn_status add_seeds(cJSON *record, const cnn_model *model) {
-    int count;
-    CNN_TRY(cnn_model_get_seeds(model, NULL, &count));
-    int *seeds = cnn_malloc((size_t)count * sizeof *seeds);
-    if (!seeds) return cnn_fail_memory((size_t)count * sizeof *seeds);
-    cnn_status status = cnn_model_get_seeds(model, seeds, &count);
-    if (status == CNN_OK && !add(record, "seeds", cJSON_CreateIntArray(seeds, count)))
-        status = cnn_fail_memory((size_t)count * sizeof(cJSON));
-    cnn_free(seeds);
-    return status;
+    cJSON *seeds;
+    CNN_TRY(cnn_model_get_seeds(&seeds, model));
+    return add(record, "seeds", seeds) ? CNN_OK : cnn_fail_memory(sizeof *seeds);
 }
 
 /* ---- the states of callbacks ----------------------------------------------------------------------------- */
@@ -380,6 +373,7 @@ static cnn_status get_history(cnn_history *h, const cJSON *record) {
     CNN_TRY(get_list(&list, json, "values"));
     CNN_TRY(get_list(&logged, json, "logged"));
     if (logged->child) h->first_epoch = first_epoch;
+    h->epochs = 0; /* another BackupAndRestore in the list may have restored some */
     const cJSON *item = list->child;
     cJSON_ArrayForEach(epoch, logged) {
         cnn_logs logs = {0};
@@ -440,14 +434,16 @@ static cnn_status get_metrics(const cnn_trainer *t, const cJSON *record) {
     return CNN_OK;
 }
 
-static cnn_status get_seeds(cnn_model *model, const cJSON *record) {
-    const cJSON *list, *item;
+static cnn_status restore_seeds(cnn_model *model, const cJSON *record) {
+    const cJSON *list;
     CNN_TRY(get_list(&list, record, "seeds"));
-    int count = 0, *seeds = cnn_malloc((size_t)cJSON_GetArraySize(list) * sizeof *seeds);
-    if (!seeds) return cnn_fail_memory((size_t)cJSON_GetArraySize(list) * sizeof *seeds);
-    cJSON_ArrayForEach(item, list) seeds[count++] = item->valueint;
-    cnn_status status = cnn_model_set_seeds(model, seeds, count);
-    cnn_free(seeds);
+    return cnn_model_set_seeds(model, list);
+}
+
+static cnn_status restore_weights(const cnn_run_control *run, const cnn_h5_node *root) {
+    cnn_text notes = {0}; /* of what cannot be in a backup */
+    cnn_status status = cnn_weights_read(run->model, root, &(cnn_weights_options){0}, &notes);
+    cnn_text_free(&notes);
     return status;
 }
 
@@ -558,19 +554,20 @@ static cnn_status restore_callbacks(const backup *b, const cJSON *record, const 
 }
 
 /* All of it. Weights come first: they tell whether the backup is of this model. */
-static cnn_status apply(backup *b, const cnn_h5_node *root) {
+static cnn_status apply(const backup *b, const cnn_h5_node *root) {
     cnn_run_control *run = b->head.run;
+    const cJSON *record = run->state->record;
     cnn_trainer *t = run->model->trainer;
     cnn_random random;
     uint64_t seed = 0;
-    CNN_TRY(check_record(run, b->record));
-    CNN_TRY(get_random(&random, b->record, "random"));
-    CNN_TRY(get_bits(&seed, b->record, "seed"));
-    CNN_TRY(cnn_weights_read(run->model, root, &(cnn_weights_options){0}, NULL));
-    CNN_TRY(restore_optimizer(run, b->record, root));
-    CNN_TRY(get_seeds(run->model, b->record));
-    CNN_TRY(restore_state(run, b->record));
-    CNN_TRY(restore_callbacks(b, b->record, root));
+    CNN_TRY(check_record(run, record));
+    CNN_TRY(get_random(&random, record, "random"));
+    CNN_TRY(get_bits(&seed, record, "seed"));
+    CNN_TRY(restore_weights(run, root));
+    CNN_TRY(restore_optimizer(run, record, root));
+    CNN_TRY(restore_seeds(run->model, record));
+    CNN_TRY(restore_state(run, record));
+    CNN_TRY(restore_callbacks(b, record, root));
     t->seed = seed;
     *cnn_default_random() = random;
     cnn_trainer_touch_weights(run->model);
@@ -607,11 +604,15 @@ static cnn_status parse_record(cJSON **out, const cnn_h5_node *root) {
     return status;
 }
 
-/* The file's tree, and the record in it as b->record. */
-static cnn_status load(backup *b, cnn_h5_node **root, const char *path) {
+/* The file's tree, and the record in it as the run's. */
+static cnn_status load(const backup *b, cnn_h5_node **root, const char *path) {
+    cJSON *record = NULL;
     CNN_TRY(cnn_h5_read(root, path));
-    cnn_status status = parse_record(&b->record, *root);
-    if (status != CNN_OK) {
+    cnn_status status = parse_record(&record, *root);
+    if (status == CNN_OK) {
+        cJSON_Delete(b->head.run->state->record); /* of another BackupAndRestore in the list */
+        b->head.run->state->record = record;
+    } else {
         cnn_h5_free(*root);
         *root = NULL;
     }
@@ -623,7 +624,7 @@ static bool is_there(const char *path) {
 }
 
 /* From latest.h5 or, if that cannot be read, previous.h5. */
-static cnn_status load_either(backup *b, cnn_h5_node **root, const char **path) {
+static cnn_status load_either(const backup *b, cnn_h5_node **root, const char **path) {
     bool second = is_there(b->previous);
     *path = is_there(b->latest) ? b->latest : b->previous;
     cnn_status status = load(b, root, *path);
@@ -645,7 +646,7 @@ static cnn_status tell_way_out(cnn_status status, const char *path) {
         path, cnn_error_message());
 }
 
-static cnn_status resume(backup *b) {
+static cnn_status resume(const backup *b) {
     cnn_h5_node *root = NULL;
     const char *path;
     const cnn_run_control *run = b->head.run;
@@ -680,8 +681,6 @@ static void remove_strays(const backup *b) {
 static cnn_status begin(backup *b) {
     CNN_TRY(join(&b->latest, b->backup_dir, "latest.h5"));
     CNN_TRY(join(&b->previous, b->backup_dir, "previous.h5"));
-    cJSON_Delete(b->record);
-    b->record = NULL;
     b->batches = 0;
     remove_strays(b);
     return CNN_OK;
@@ -721,7 +720,6 @@ static void close_callback(cnn_callback *callback) {
     backup *b = (backup *)callback;
     cnn_free(b->latest);
     cnn_free(b->previous);
-    cJSON_Delete(b->record);
 }
 
 static const cnn_param state[] = {CNN_PARAM(INT, backup, batches, NULL), {0}};

@@ -1,7 +1,7 @@
 #include "io/keras_file.h"
+#include "io/source.h"
 #include "base/status.h"
 
-#include <errno.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
@@ -18,18 +18,19 @@ static cnn_file_kind kind_of_bytes(const unsigned char *bytes, size_t count) {
 cnn_status cnn_file_kind_of(cnn_file_kind *out, const char *path) {
     struct stat info;
     unsigned char bytes[HEAD];
-    FILE *file = fopen(path, "rb");
-    if (!file) return cnn_fail(CNN_ERROR_IO, "cannot read %s: %s", path, strerror(errno));
-    bool is_folder = fstat(fileno(file), &info) == 0 && S_ISDIR(info.st_mode);
-    size_t got = is_folder ? 0 : fread(bytes, 1, HEAD, file);
-    fclose(file);
-    if (is_folder)
+    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
         return cnn_fail(
             CNN_ERROR_FORMAT,
             "%s is a folder, perhaps a SavedModel of TensorFlow, which cannot be read; save the model "
             "as .keras or .h5",
             path);
-    *out = kind_of_bytes(bytes, got);
+    cnn_source file;
+    CNN_TRY(cnn_source_open(&file, path));
+    size_t count = file.size < HEAD ? (size_t)file.size : HEAD;
+    cnn_status status = cnn_source_read(&file, bytes, 0, count);
+    cnn_source_close(&file);
+    CNN_TRY(status);
+    *out = kind_of_bytes(bytes, count);
     return CNN_OK;
 }
 

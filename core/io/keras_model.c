@@ -23,64 +23,49 @@ static bool is_compiled(const cnn_model *model) {
     return model->trainer && model->trainer->optimizer;
 }
 
-/* ---- the state of randomness ----------------------------------------------------------------------------- */
-
-static cJSON *state_json(const cnn_model *model, const int *seeds, int count) {
-    cJSON *state = cJSON_CreateObject(), *list = cJSON_CreateIntArray(seeds, count);
-    char seed[24] = "";
-    if (model->trainer) snprintf(seed, sizeof seed, "%016" PRIx64, model->trainer->seed);
-    if (list && cJSON_AddItemToObject(state, "op_seeds", list) &&
-        (!*seed || cJSON_AddStringToObject(state, "seed", seed)))
-        return state;
-    cJSON_Delete(state);
-    return NULL;
-}
-
-static cnn_status write_state(cnn_h5_node *root, const cnn_model *model) {
-    int count;
-    CNN_TRY(cnn_model_get_seeds(model, NULL, &count));
-    int *seeds = cnn_malloc((size_t)count * sizeof *seeds);
-    if (!seeds) return cnn_fail_memory((size_t)count * sizeof *seeds);
-    cnn_status status = cnn_model_get_seeds(model, seeds, &count);
-    char *text = status == CNN_OK ? cnn_json_print(state_json(model, seeds, count)) : NULL;
-    cnn_free(seeds);
-    if (status == CNN_OK) status = text ? cnn_h5_set_text(root, STATE, text) : cnn_fail_memory(64);
-    free(text);
-    return status;
-}
-
-/* A state that does not fit, or none as in Keras's files, changes nothing. */
-static cnn_status apply_seeds(cnn_model *model, const cJSON *list) {
-    int own, count = cJSON_GetArraySize(list), i = 0;
-    CNN_TRY(cnn_model_get_seeds(model, NULL, &own));
-    if (count != own) return CNN_OK;
-    int *seeds = cnn_malloc((size_t)count * sizeof *seeds);
-    if (!seeds) return cnn_fail_memory((size_t)count * sizeof *seeds);
-    const cJSON *item;
-    cJSON_ArrayForEach(item, list) seeds[i++] = item->valueint;
-    cnn_status status = cnn_model_set_seeds(model, seeds, count);
-    cnn_free(seeds);
-    return status;
-}
-
-static cnn_status read_state(cnn_model *model, const cnn_h5_node *root) {
-    const char *text = cnn_h5_text(root, STATE);
-    cJSON *state = text ? cJSON_Parse(text) : NULL;
-    const cJSON *seed = cJSON_GetObjectItemCaseSensitive(state, "seed");
-    if (model->trainer && cJSON_IsString(seed)) model->trainer->seed = strtoull(seed->valuestring, NULL, 16);
-    cnn_status status = apply_seeds(model, cJSON_GetObjectItemCaseSensitive(state, "op_seeds"));
-    cJSON_Delete(state);
-    return status;
-}
-
-/* ---- writing --------------------------------------------------------------------------------------------- */
-
+/* Takes the JSON over. */
 static cnn_status set_json(cnn_h5_node *node, const char *name, cJSON *json) {
     char *text = cnn_json_print(json);
     cnn_status status = text ? cnn_h5_set_text(node, name, text) : cnn_fail_memory(1024);
     free(text);
     return status;
 }
+
+/* ---- the state of randomness ----------------------------------------------------------------------------- */
+
+static cnn_status fill_state(cJSON *state, const cnn_model *model) {
+    char seed[24];
+    cJSON *seeds;
+    CNN_TRY(cnn_model_get_seeds(&seeds, model));
+    if (!cJSON_AddItemToObject(state, "op_seeds", seeds)) {
+        cJSON_Delete(seeds);
+        return cnn_fail_memory(sizeof *seeds);
+    }
+    if (!model->trainer) return CNN_OK;
+    snprintf(seed, sizeof seed, "%016" PRIx64, model->trainer->seed);
+    return cJSON_AddStringToObject(state, "seed", seed) ? CNN_OK : cnn_fail_memory(sizeof(cJSON));
+}
+
+static cnn_status write_state(cnn_h5_node *root, const cnn_model *model) {
+    cJSON *state = cJSON_CreateObject();
+    cnn_status status = state ? fill_state(state, model) : cnn_fail_memory(sizeof *state);
+    if (status == CNN_OK) return set_json(root, STATE, state);
+    cJSON_Delete(state);
+    return status;
+}
+
+/* A state that does not fit, or none as in Keras's files, changes nothing. */
+static cnn_status read_state(cnn_model *model, const cnn_h5_node *root) {
+    const char *text = cnn_h5_text(root, STATE);
+    cJSON *state = text ? cJSON_Parse(text) : NULL;
+    const cJSON *seed = cJSON_GetObjectItemCaseSensitive(state, "seed");
+    if (model->trainer && cJSON_IsString(seed)) model->trainer->seed = strtoull(seed->valuestring, NULL, 16);
+    cnn_status status = cnn_model_set_seeds(model, cJSON_GetObjectItemCaseSensitive(state, "op_seeds"));
+    cJSON_Delete(state);
+    return status == CNN_ERROR_ARGUMENT ? CNN_OK : status;
+}
+
+/* ---- writing --------------------------------------------------------------------------------------------- */
 
 static cnn_status fill_hdf5(cnn_h5_node *root, cnn_model *model, bool with_optimizer) {
     cJSON *json;

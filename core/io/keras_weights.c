@@ -489,14 +489,15 @@ static const char *group_layer_name(const cnn_h5_node *group) {
     return vars ? cnn_h5_text(vars, "name") : NULL;
 }
 
-/* How a layer's group is found among those of its model; NULL if it is not there. */
-typedef const cnn_h5_node *group_finder(const reading *r, const cnn_h5_node *layers, const cnn_model *model,
-                                        int i);
+/* How the i-th layer's group is found among those of its model, NULL if it is not there; before: those of the layers
+ * before it. */
+typedef const cnn_h5_node *group_finder(const cnn_h5_node *layers, const cnn_model *model, int i,
+                                        const cnn_h5_node *const *before);
 
 /* By the name that Keras notes there since 3.6. */
-static const cnn_h5_node *group_by_name(const reading *r, const cnn_h5_node *layers, const cnn_model *model,
-                                        int i) {
-    (void)r;
+static const cnn_h5_node *group_by_name(const cnn_h5_node *layers, const cnn_model *model, int i,
+                                        const cnn_h5_node *const *before) {
+    (void)before;
     for (int j = 0; j < layers->child_count; j++) {
         const cnn_h5_node *group = layers->children[j];
         const char *name = group_layer_name(group);
@@ -505,10 +506,10 @@ static const cnn_h5_node *group_by_name(const reading *r, const cnn_h5_node *lay
     return NULL;
 }
 
-static const cnn_h5_node *group_by_number(const reading *r, const cnn_h5_node *layers, const cnn_model *model,
-                                          int i) {
+static const cnn_h5_node *group_by_number(const cnn_h5_node *layers, const cnn_model *model, int i,
+                                          const cnn_h5_node *const *before) {
     char path[CLASS_TEXT];
-    (void)r;
+    (void)before;
     class_path(path, sizeof path, model, i);
     const cnn_h5_node *group = cnn_h5_find(layers, path);
     return group && group_has_weights(group, 0) ? group : NULL;
@@ -526,41 +527,43 @@ static long class_number(const cnn_h5_node *group, const char *base) {
 
 /* The first layer of the class that has weights goes to the first such group, and so on: the numbers of
  * "_layer_checkpoint_dependencies" have gaps, as layers with weights were counted twice. */
-static const cnn_h5_node *group_by_rank(const reading *r, const cnn_h5_node *layers, const cnn_model *model,
-                                        int i) {
+static const cnn_h5_node *group_by_rank(const cnn_h5_node *layers, const cnn_model *model, int i,
+                                        const cnn_h5_node *const *before) {
     const char *class = model->layers[i]->class->name;
     const cnn_h5_node *found = NULL;
     char base[CLASS_TEXT];
-    long last = -1;
+    long last = -1, next = LONG_MAX;
     cnn_snake_case(base, sizeof base, class);
-    for (int j = 0; j <= i; j++) {
-        if (!owns_weights(&r->homes, model, j) || strcmp(model->layers[j]->class->name, class) != 0) continue;
-        long next = LONG_MAX;
-        found = NULL;
-        for (int k = 0; k < layers->child_count; k++) {
-            long number = class_number(layers->children[k], base);
-            if (number <= last || number >= next) continue;
-            next = number;
-            found = layers->children[k];
-        }
-        last = next;
+    for (int j = i - 1; j >= 0 && last < 0; j--)
+        if (before[j] && strcmp(model->layers[j]->class->name, class) == 0)
+            last = class_number(before[j], base);
+    for (int j = 0; j < layers->child_count; j++) {
+        long number = class_number(layers->children[j], base);
+        if (number <= last || number >= next) continue;
+        next = number;
+        found = layers->children[j];
     }
     return found;
 }
 
-static bool finds_all(group_finder *find, const reading *r, const cnn_h5_node *layers,
-                      const cnn_model *model) {
-    for (int i = 0; i < model->layer_count; i++)
-        if (owns_weights(&r->homes, model, i) && !find(r, layers, model, i)) return false;
-    return true;
+/* Fills groups with one for each layer that owns weights; true if all are found. */
+static bool find_groups(const cnn_h5_node **groups, group_finder *find, const reading *r,
+                        const cnn_h5_node *layers, const cnn_model *model) {
+    bool all = true;
+    for (int i = 0; i < model->layer_count; i++) {
+        bool owns = owns_weights(&r->homes, model, i);
+        groups[i] = owns ? find(layers, model, i, groups) : NULL;
+        all = all && (groups[i] || !owns);
+    }
+    return all;
 }
 
-static group_finder *choose_finder(const reading *r, const cnn_h5_node *layers, const cnn_model *model) {
-    if (finds_all(group_by_name, r, layers, model)) return group_by_name;
-    if (finds_all(group_by_number, r, layers, model)) return group_by_number;
-    if (layers->child_count <= 2 * model->layer_count + 16 && finds_all(group_by_rank, r, layers, model))
-        return group_by_rank;
-    return group_by_number;
+static void find_any_groups(const cnn_h5_node **groups, const reading *r, const cnn_h5_node *layers,
+                            const cnn_model *model) {
+    if (!find_groups(groups, group_by_name, r, layers, model) &&
+        !find_groups(groups, group_by_number, r, layers, model) &&
+        !find_groups(groups, group_by_rank, r, layers, model))
+        find_groups(groups, group_by_number, r, layers, model);
 }
 
 static cnn_status check_count_3(const reading *r, const cnn_h5_node *layers, const cnn_model *model) {
@@ -570,8 +573,7 @@ static cnn_status check_count_3(const reading *r, const cnn_h5_node *layers, con
     return r->options->skip_mismatch ? CNN_OK : expect_layer_count(in_file, in_model);
 }
 
-static cnn_status missing_group(reading *r, const cnn_layer *layer, group_finder *find) {
-    if (r->options->by_name && find == group_by_name) return CNN_OK;
+static cnn_status missing_group(reading *r, const cnn_layer *layer) {
     if (!r->options->skip_mismatch)
         return cnn_fail(CNN_ERROR_SHAPE, "the file has no weights for layer '%s', a %s", layer->name,
                         layer->class->name);
@@ -593,14 +595,29 @@ static cnn_status read_group_3(reading *r, const cnn_layer *layer, const cnn_h5_
     return status;
 }
 
-static cnn_status read_layers_3(reading *r, const cnn_model *model, const cnn_h5_node *layers,
-                                group_finder *find) {
+static cnn_status read_groups_3(reading *r, const cnn_model *model, const cnn_h5_node *const *groups,
+                                bool all) {
     for (int i = 0; i < model->layer_count; i++) {
-        if (!owns_weights(&r->homes, model, i)) continue;
-        const cnn_h5_node *group = find(r, layers, model, i);
-        CNN_TRY(group ? read_group_3(r, model->layers[i], group) : missing_group(r, model->layers[i], find));
+        if (groups[i])
+            CNN_TRY(read_group_3(r, model->layers[i], groups[i]));
+        else if (all && owns_weights(&r->homes, model, i))
+            CNN_TRY(missing_group(r, model->layers[i]));
     }
     return CNN_OK;
+}
+
+/* by_name: only the layers that the file has by their names; else all. */
+static cnn_status read_layers_3(reading *r, const cnn_model *model, const cnn_h5_node *layers, bool by_name) {
+    size_t bytes = (size_t)model->layer_count * sizeof(cnn_h5_node *);
+    const cnn_h5_node **groups = cnn_malloc(bytes);
+    if (!groups) return cnn_fail_memory(bytes);
+    if (by_name)
+        find_groups(groups, group_by_name, r, layers, model);
+    else
+        find_any_groups(groups, r, layers, model);
+    cnn_status status = read_groups_3(r, model, groups, !by_name);
+    cnn_free(groups);
+    return status;
 }
 
 static cnn_status read_model_3(reading *r, const cnn_model *model, const cnn_h5_node *group) {
@@ -608,7 +625,7 @@ static cnn_status read_model_3(reading *r, const cnn_model *model, const cnn_h5_
     const cnn_h5_node *layers = layers_of(group);
     if (!layers) layers = &none;
     CNN_TRY(check_count_3(r, layers, model));
-    return read_layers_3(r, model, layers, choose_finder(r, layers, model));
+    return read_layers_3(r, model, layers, false);
 }
 
 static cnn_status read_by_name_3(reading *r, const cnn_model *model, const cnn_h5_node *layers) {
@@ -616,7 +633,7 @@ static cnn_status read_by_name_3(reading *r, const cnn_model *model, const cnn_h
     for (int i = 0; i < layers->child_count; i++)
         if (group_layer_name(layers->children[i])) named = true;
     if (!named) return cnn_fail(CNN_ERROR_FORMAT, "by_name: the file does not have the names of its layers");
-    return read_layers_3(r, model, layers, group_by_name);
+    return read_layers_3(r, model, layers, true);
 }
 
 static cnn_status read_3(reading *r, const cnn_model *model, const cnn_h5_node *root) {

@@ -4,6 +4,7 @@
  * The name of the file may have fields of Python's str.format in it, {epoch:02d} or {val_loss:.2f}: the epoch (and the
  * batch, where batches are counted), from 1, and the figures of the logs. What is saved appears whole or not at all; if
  * that fails, training ends with the error. */
+#include "io/keras_file.h"
 #include "io/saving.h"
 #include "train/monitor.h"
 #include "train/trainer.h"
@@ -241,18 +242,13 @@ static cnn_status on(cnn_callback *callback, cnn_event event, int index, cnn_log
 
 /* ---- the class ------------------------------------------------------------------------------------------- */
 
-static bool ends_with(const char *text, const char *end) {
-    size_t length = strlen(text), size = strlen(end);
-    return length >= size && strcmp(text + length - size, end) == 0;
-}
-
 static cnn_status check(const cnn_callback *callback) {
     const model_checkpoint *c = (const model_checkpoint *)callback;
     const char *path = c->filepath ? c->filepath : "",
                *third = c->save_weights_only ? ".safetensors" : ".keras";
     if (!c->monitor)
         return cnn_fail(CNN_ERROR_ARGUMENT, "ModelCheckpoint: 'monitor' must be a string, got null");
-    if (!ends_with(path, ".h5") && !ends_with(path, ".hdf5") && !ends_with(path, third))
+    if (!cnn_name_ends_in(path, ".h5") && !cnn_name_ends_in(path, ".hdf5") && !cnn_name_ends_in(path, third))
         return cnn_fail(CNN_ERROR_ARGUMENT,
                         "ModelCheckpoint: 'filepath' must end in .h5, .hdf5 or %s%s, got \"%s\"", third,
                         c->save_weights_only ? " (save_weights_only)" : "", path);

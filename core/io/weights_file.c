@@ -77,18 +77,29 @@ static place place_of(const char *name) {
                    .variable = end};
 }
 
-static bool of_one_kind(const char *a, const char *b) {
+static int compare_kinds(const char *a, const char *b) {
     place p = place_of(a), q = place_of(b);
-    return p.base == q.base && memcmp(a, b, p.base) == 0 && strcmp(p.variable, q.variable) == 0;
+    int order = memcmp(a, b, p.base < q.base ? p.base : q.base);
+    if (order == 0) order = (p.base > q.base) - (p.base < q.base);
+    return order ? order : strcmp(p.variable, q.variable);
 }
 
-/* How many tensors of its kind have a smaller number. */
-static int rank_of(const cnn_named_tensor *tensors, int count, const char *name) {
-    int rank = 0;
-    for (int i = 0; i < count; i++)
-        if (of_one_kind(tensors[i].name, name))
-            rank += place_of(tensors[i].name).number < place_of(name).number;
-    return rank;
+static int compare_places(const void *a, const void *b) {
+    const char *x = (*(cnn_named_tensor *const *)a)->name, *y = (*(cnn_named_tensor *const *)b)->name;
+    long p = place_of(x).number, q = place_of(y).number;
+    int order = compare_kinds(x, y);
+    if (order == 0) order = (p > q) - (p < q);
+    return order ? order : strcmp(x, y);
+}
+
+/* Kind by kind, each in the order of its numbers (cnn_free). */
+static cnn_status sort_by_place(const cnn_named_tensor ***out, const cnn_named_tensor *tensors, int count) {
+    const cnn_named_tensor **sorted = cnn_malloc((size_t)count * sizeof *sorted);
+    if (!sorted) return cnn_fail_memory((size_t)count * sizeof *sorted);
+    for (int i = 0; i < count; i++) sorted[i] = &tensors[i];
+    qsort(sorted, (size_t)count, sizeof *sorted, compare_places);
+    *out = sorted;
+    return CNN_OK;
 }
 
 static cnn_tensor *find_tensor(const cnn_named_tensor *tensors, int count, const char *name) {
@@ -97,11 +108,26 @@ static cnn_tensor *find_tensor(const cnn_named_tensor *tensors, int count, const
     return NULL;
 }
 
-static cnn_tensor *find_ranked(const cnn_named_tensor *tensors, int count, const char *kind, int rank) {
-    for (int i = 0; i < count; i++)
-        if (of_one_kind(tensors[i].name, kind) && rank_of(tensors, count, tensors[i].name) == rank)
-            return tensors[i].tensor;
-    return NULL;
+/* For each variable the tensor of the file, NULL where there is none: of its name, … */
+static void find_by_name(cnn_tensor **found, const named_variables *list, const cnn_named_tensor *tensors,
+                         int count) {
+    for (int i = 0; i < list->count; i++) found[i] = find_tensor(tensors, count, list->items[i].name);
+}
+
+/* … or, the first of a kind for the first of it, the second for the second, in its place. */
+static cnn_status find_by_place(cnn_tensor **found, const named_variables *list,
+                                const cnn_named_tensor *tensors, int count) {
+    const cnn_named_tensor **ours = NULL, **theirs = NULL;
+    cnn_status status = sort_by_place(&ours, list->items, list->count);
+    if (status == CNN_OK) status = sort_by_place(&theirs, tensors, count);
+    for (int i = 0, k = 0; status == CNN_OK && i < list->count; i++) {
+        while (k < count && compare_kinds(theirs[k]->name, ours[i]->name) < 0) k++;
+        bool there = k < count && compare_kinds(theirs[k]->name, ours[i]->name) == 0;
+        found[ours[i] - list->items] = there ? theirs[k++]->tensor : NULL;
+    }
+    cnn_free(ours);
+    cnn_free(theirs);
+    return status;
 }
 
 static bool all_named(const named_variables *list, const cnn_named_tensor *tensors, int count) {
@@ -127,24 +153,29 @@ static cnn_status match(cnn_tensor **out, const cnn_named_tensor *variable, cnn_
     return CNN_OK;
 }
 
-/* All is looked at, and cast, before anything changes: sources has room for one tensor for each variable. */
-static cnn_status find_sources(cnn_tensor **sources, const named_variables *list,
-                               const cnn_named_tensor *tensors, int count, const cnn_weights_options *options,
-                               cnn_text *notes) {
-    bool by_name = options->by_name || all_named(list, tensors, count);
-    if (!options->by_name && count != list->count)
+static cnn_status find_tensors(cnn_tensor **found, const named_variables *list,
+                               const cnn_named_tensor *tensors, int count, bool by_name) {
+    if (!by_name && count != list->count)
         return cnn_fail(
             CNN_ERROR_ARGUMENT,
             "the file has %d tensors, the model %d variables (by_name takes those of the same name)", count,
             list->count);
-    for (int i = 0; i < list->count; i++) {
-        const char *name = list->items[i].name;
-        cnn_tensor *found = by_name
-                                ? find_tensor(tensors, count, name)
-                                : find_ranked(tensors, count, name, rank_of(list->items, list->count, name));
-        CNN_TRY(match(&sources[i], &list->items[i], found, options, notes));
-    }
+    if (!by_name && !all_named(list, tensors, count)) return find_by_place(found, list, tensors, count);
+    find_by_name(found, list, tensors, count);
     return CNN_OK;
+}
+
+/* All is looked at, and cast, before anything changes: sources has room for one tensor for each variable. */
+static cnn_status find_sources(cnn_tensor **sources, const named_variables *list,
+                               const cnn_named_tensor *tensors, int count, const cnn_weights_options *options,
+                               cnn_text *notes) {
+    cnn_tensor **found = cnn_malloc((size_t)list->count * sizeof *found);
+    if (!found) return cnn_fail_memory((size_t)list->count * sizeof *found);
+    cnn_status status = find_tensors(found, list, tensors, count, options->by_name);
+    for (int i = 0; status == CNN_OK && i < list->count; i++)
+        status = match(&sources[i], &list->items[i], found[i], options, notes);
+    cnn_free(found);
+    return status;
 }
 
 static cnn_status set_variables(const named_variables *list, const cnn_named_tensor *tensors, int count,

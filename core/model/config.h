@@ -20,10 +20,10 @@ cnn_status cnn_model_spec_json(cJSON **out, const cnn_model *model, cnn_keras ke
 cnn_status cnn_model_from_spec(cnn_model **out, const cJSON *spec, const cnn_load_options *options,
                                int64_t most_weights);
 
-/* The seeds of the random ops in a built model's wiring, in its order: with them, and the trainer's, a model that was
- * read back goes on with the same random numbers. The count of them; seeds: as many numbers, or NULL. */
-cnn_status cnn_model_get_seeds(const cnn_model *model, int *seeds, int *count);
-/* An error if the count is another. */
-cnn_status cnn_model_set_seeds(cnn_model *model, const int *seeds, int count);
+/* The seeds of the random ops in a built model's wiring, as a list in its order: with them, and the trainer's, a model
+ * that was read back goes on with the same random numbers. */
+cnn_status cnn_model_get_seeds(cJSON **out, const cnn_model *model);
+/* CNN_ERROR_ARGUMENT if the list, which may be NULL, is not of as many. */
+cnn_status cnn_model_set_seeds(cnn_model *model, const cJSON *list);
 
 #endif

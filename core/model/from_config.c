@@ -333,5 +333,5 @@ cnn_status cnn_model_from_json(cnn_model **out, const char *json, const cnn_load
     CNN_TRY(cnn_json_parse(&spec, "model_from_json", json));
     cnn_status status = cnn_model_from_spec(out, spec, options, CNN_MOST_WEIGHTS);
     cJSON_Delete(spec);
-    return status;
+    return status == CNN_OK ? CNN_OK : cnn_fail_in(status, "model_from_json");
 }

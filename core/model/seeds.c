@@ -15,42 +15,57 @@ static int *seed_of(const cnn_tensor *tensor) {
     return NULL;
 }
 
-typedef void visit_seed(int *seed, int index, void *data);
+typedef bool visit_seed(int *seed, void *data);
 
-static cnn_status each_seed(const cnn_model *model, visit_seed *visit, void *data, int *count) {
+/* Ends where a visit fails, for want of memory. */
+static cnn_status each_seed(const cnn_model *model, visit_seed *visit, void *data) {
     cnn_graph graph = {0};
     cnn_status status = cnn_graph_walk(&graph, CNN_EDGES_OPS, model->inputs, model->n_inputs, model->outputs,
                                        model->n_outputs);
-    *count = 0;
     for (int i = 0; status == CNN_OK && i < graph.count; i++) {
         int *seed = seed_of(graph.tensors[i]);
-        if (!seed) continue;
-        if (visit) visit(seed, *count, data);
-        ++*count;
+        if (seed && !visit(seed, data)) status = cnn_fail_memory(sizeof(cJSON));
     }
     cnn_graph_free(&graph);
     return status;
 }
 
-static void read_out(int *seed, int index, void *seeds) {
-    ((int *)seeds)[index] = *seed;
+static bool append(int *seed, void *list) {
+    return cJSON_AddItemToArray(list, cJSON_CreateNumber(*seed));
 }
 
-static void put_in(int *seed, int index, void *seeds) {
-    *seed = ((int *)seeds)[index];
+static bool count_up(int *seed, void *count) {
+    (void)seed;
+    ++*(int *)count;
+    return true;
 }
 
-cnn_status cnn_model_get_seeds(const cnn_model *model, int *seeds, int *count) {
-    return each_seed(model, seeds ? read_out : NULL, seeds, count);
+static bool take_next(int *seed, void *item) {
+    const cJSON **next = item;
+    *seed = (*next)->valueint;
+    *next = (*next)->next;
+    return true;
 }
 
-cnn_status cnn_model_set_seeds(cnn_model *model, const int *seeds, int count) {
-    int own;
-    CNN_TRY(each_seed(model, NULL, NULL, &own));
+cnn_status cnn_model_get_seeds(cJSON **out, const cnn_model *model) {
+    cJSON *list = cJSON_CreateArray();
+    if (!list) return cnn_fail_memory(sizeof *list);
+    cnn_status status = each_seed(model, append, list);
+    if (status == CNN_OK)
+        *out = list;
+    else
+        cJSON_Delete(list);
+    return status;
+}
+
+cnn_status cnn_model_set_seeds(cnn_model *model, const cJSON *list) {
+    int own = 0, count = cJSON_GetArraySize(list);
+    CNN_TRY(each_seed(model, count_up, &own));
     if (own != count)
         return cnn_fail(CNN_ERROR_ARGUMENT, "model '%s' has %d random ops, got seeds for %d",
                         model->layer.name, own, count);
-    CNN_TRY(each_seed(model, put_in, (void *)seeds, &own));
+    const cJSON *next = list ? list->child : NULL;
+    CNN_TRY(each_seed(model, take_next, &next));
     model->version++;
     return CNN_OK;
 }

@@ -470,6 +470,7 @@ static cnn_status close_session(session *s, cnn_status status) {
         s->outer->stop_training |= s->control.stop_training;
     }
     for (int i = 0; i < s->options->callback_count; i++) s->options->callbacks[i]->run = NULL;
+    cJSON_Delete(s->state.record);
     cnn_progress_break(&s->progress);
     hold_arrays(s->options, release);
     free_buffers(s);

@@ -150,7 +150,10 @@ cnn_status cnn_history_save(const cnn_history *history, const char *path) {
     if (!csv && !json)
         return cnn_fail(CNN_ERROR_ARGUMENT, "history: the name must end in .csv or .json, got '%s'", path);
     cnn_file file;
-    CNN_TRY(cnn_file_create(&file, path));
-    (csv ? write_csv : write_json)(file.stream, history);
-    return cnn_file_commit(&file);
+    cnn_status status = cnn_file_create(&file, path);
+    if (status == CNN_OK) {
+        (csv ? write_csv : write_json)(file.stream, history);
+        status = cnn_file_commit(&file);
+    }
+    return status == CNN_OK ? CNN_OK : cnn_fail_in(status, "history");
 }

@@ -19,9 +19,4 @@ bool cnn_history_has(const struct cnn_history *history, int index, int epoch);
 /* Adds an epoch's logs. */
 cnn_status cnn_history_add(struct cnn_history *history, const cnn_logs *logs);
 
-/* Writes the figures as a file, whole or not at all. NAME.csv gets a column a figure, empty where it was not logged;
- * NAME.json {"epoch": […], "history": {"loss": […], …}}, null where it was not logged or is not a number. Epochs count
- * from 1. */
-cnn_status cnn_history_save(const struct cnn_history *history, const char *path);
-
 #endif

@@ -104,6 +104,7 @@ typedef struct cnn_fit_state {
     cnn_random order;   /* the default generator before it drew the running epoch's order */
     cnn_loss_sums sums; /* of the running epoch; its metrics are the trainer's */
     cnn_logs logs;      /* of the last batch */
+    cJSON *record;      /* owned: the backup that the run goes on from, whose names logs has; may be NULL */
     struct cnn_history *history;
 } cnn_fit_state;
 

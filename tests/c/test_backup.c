@@ -533,6 +533,7 @@ static cnn_status backup_run(cnn_tensor **out, void *data) {
     for (int i = 0; i < 5 && status == CNN_OK; i++)
         status = cnn_callbacks_call(&callback, 1, events[i], 0, NULL);
     cnn_callback_release(callback);
+    cJSON_Delete(f.record);
     cnn_history_release(f.history);
     clear_folder("backup");
     return status;
@@ -637,6 +638,7 @@ static void refuses_wrong_names(void **state) {
         {"{\"filepath\": \"x.h5\", \"save_freq\": 0}", "'save_freq' must be \"epoch\" or a whole number"},
         {"{\"filepath\": \"x.h5\", \"save_freq\": \"batch\"}",
          "'save_freq' must be \"epoch\" or a whole number"},
+        {"{\"filepath\": \".h5\"}", "'filepath' must end in .h5, .hdf5 or .keras, got \".h5\""},
         {"{}", "missing argument 'filepath'"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         cnn_callback *callback = NULL;

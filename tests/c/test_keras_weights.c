@@ -672,6 +672,30 @@ static void reads_numbers_with_gaps(void **state) {
     cnn_model_release(model);
 }
 
+/* By their numbers, not their letters, and of many layers at once. */
+static void reads_many_numbers_with_gaps(void **state) {
+    enum { LAYERS = 400 };
+    (void)state;
+    cnn_h5_node *root = tree_new();
+    cnn_model *model = NULL;
+    char text[64];
+    OK(cnn_sequential_new(&model, NULL));
+    for (int i = 0; i < LAYERS; i++) {
+        snprintf(text, sizeof text, "{\"units\": 1, \"name\": \"x%d\"%s}", i,
+                 i == 0 ? ", \"input_shape\": [1]" : "");
+        OK(cnn_model_add_new(model, "Dense", text));
+        snprintf(text, sizeof text, i == 0 ? "%s" : "%s_%d", "_layer_checkpoint_dependencies/dense", 2 * i);
+        put_dense(root, text, 1, 1, true, (float)i);
+    }
+    read_well(model, root, &strict);
+    for (int i = 0; i < LAYERS; i++) {
+        snprintf(text, sizeof text, "x%d", i);
+        assert_float_equal(first_of(model, text, 0), i, 0);
+    }
+    cnn_h5_free(root);
+    cnn_model_release(model);
+}
+
 static void reads_paths_of_windows(void **state) {
     (void)state;
     cnn_h5_node *root = tree_new();
@@ -1120,6 +1144,7 @@ int main(void) {
         cmocka_unit_test(reads_models_within_frozen_or_not),
         cmocka_unit_test(reads_keras_3_without_names),
         cmocka_unit_test(reads_numbers_with_gaps),
+        cmocka_unit_test(reads_many_numbers_with_gaps),
         cmocka_unit_test(reads_paths_of_windows),
         cmocka_unit_test(tells_what_keras_3s_file_lacks),
         cmocka_unit_test(survives_nonsense),

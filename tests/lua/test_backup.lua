@@ -208,6 +208,35 @@ function TestBackup.test_weights_of_a_backup_can_be_loaded()
   eq(weights(model), weights(part.model))
 end
 
+-- The second restores once more what the first has; so does the same one again.
+function TestBackup.test_two_backups_in_one_list()
+  local function fit(list, stop)
+    local model, left = new_model(7), stop
+    list[#list + 1] = {on_test_begin = function()
+      left = left - 1
+      if left < 0 then error "interrupted" end
+    end}
+    local _, history = pcall(model.fit, model, {x, y, batch_size = 8, epochs = 4, validation_split = 0.25, verbose = 0,
+      callbacks = list})
+    return history, weights(model)
+  end
+  local function backup(name)
+    return callbacks.BackupAndRestore{folder .. name, save_freq = 1, delete_checkpoint = false}
+  end
+  local history, final = fit({}, math.huge)
+  for _, second in ipairs{"/one", "/two"} do
+    os.execute(("rm -rf %s/one %s/two"):format(folder, folder))
+    fit({backup "/one", backup(second)}, 2)
+    local resumed, same = fit({backup "/one", backup(second)}, math.huge)
+    eq({figures(resumed), same}, {figures(history), final})
+  end
+  os.execute(("rm -rf %s/one"):format(folder))
+  local own = backup "/one"
+  fit({own, own}, 2)
+  local resumed, same = fit({own, own}, math.huge)
+  eq({figures(resumed), same}, {figures(history), final})
+end
+
 function TestBackup.test_errors_of_states_are_those_of_the_script()
   local model = new_model(1)
   local function fit(callback)

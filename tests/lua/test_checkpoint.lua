@@ -212,5 +212,7 @@ function TestHistory.test_misuse()
   raises("the name must end in .csv or .json, got 'history'", history.save, history, "history")
   raises("cannot write /nowhere/h.csv", history.save, history, "/nowhere/h.csv")
   raises("expected what fit returned, got", history.save, {}, "h.csv")
-  raises("string expected, got no value", history.save, history)
+  raises("history: cannot write /nowhere/h.json", history.save, history, "/nowhere/h.json")
+  raises("history:save: 'path' must be the name of a file, got nil", history.save, history)
+  raises("history:save: 'path' must be the name of a file, got", history.save, history, "a\0.csv")
 end

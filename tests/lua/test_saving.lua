@@ -189,7 +189,7 @@ function TestSaving.test_errors_name_the_file_and_what_is_wrong()
   assert_error("save: cannot write /nowhere/m.keras: No such file or directory", model.save, model, "/nowhere/m.keras")
   assert_error("save: 'filepath' must be the name of a file, got nil", model.save, model)
   assert_error("does not know its input's shape", function() cnn.Sequential{layers.Dense{2}}:save "m.keras" end)
-  assert_error("load_model: cannot read /nowhere/m.h5: No such file", cnn.load_model, "/nowhere/m.h5")
+  assert_error("load_model: cannot open /nowhere/m.h5: No such file", cnn.load_model, "/nowhere/m.h5")
   assert_error("is a folder", cnn.load_model, "/")
   assert_error("'custom_objects' must be a table", cnn.load_model, {"m.h5", custom_objects = 3})
   local weights, text = path ".h5", path ".keras"
@@ -198,7 +198,53 @@ function TestSaving.test_errors_name_the_file_and_what_is_wrong()
   io.open(text, "w"):write "hello":close()
   assert_error(text .. " is not a model", cnn.load_model, text)
   assert_error("is no file of weights", model.load_weights, model, text)
-  assert_error("model_from_json", cnn.model_from_json, "{")
+  assert_error("model_from_json: not JSON", cnn.model_from_json, "{")
+  assert_error("model_from_json: a model must have a 'class_name'", cnn.model_from_json, "{}")
+end
+
+function TestSaving.test_a_closed_model_is_refused()
+  for _, name in ipairs{"save", "save_weights", "load_weights", "to_json"} do
+    local model = network()
+    local method = model[name]
+    getmetatable(model).__gc(model)
+    assert_error("the model is closed", method, model, "m.h5")
+  end
+end
+
+-- Opening a pipe that nobody writes to would wait for ever.
+function TestSaving.test_pipes_are_refused()
+  local pipe = path ".h5"
+  if not os.execute("mkfifo " .. pipe) then lu.skip "no mkfifo here" end
+  assert_error("expected a file, got a device or pipe", cnn.load_model, pipe)
+  local model = network()
+  assert_error("expected a file, got a device or pipe", model.load_weights, model, pipe)
+end
+
+-- The layers of kinds go together in the order of their numbers, not of their letters: dense_10 comes after dense_9.
+function TestSaving.test_safetensors_of_many_layers_numbered_otherwise()
+  local function deep(first)
+    local list = {}
+    for i = 1, 400 do
+      list[i] = layers.Dense{1, name = "dense_" .. first + i, input_shape = i == 1 and {1} or nil,
+                             bias_initializer = "uniform"}
+    end
+    return cnn.Sequential(list)
+  end
+  local model, other, file = deep(0), deep(7), path ".safetensors"
+  model:save_weights(file)
+  local start = os.clock()
+  other:load_weights(file)
+  lu.assertTrue(os.clock() - start < 1, "a time that grows with the cube of the layers")
+  assert_equal_weights(model, other)
+end
+
+function TestSaving.test_safetensors_tell_which_variable_the_file_lacks()
+  local function net(...)
+    return cnn.Sequential{layers.Dense{2, name = (...), input_shape = {2}}, layers.Dense{2, name = select(2, ...)}}
+  end
+  local file, model = path ".safetensors", net("b", "c")
+  net("a", "b"):save_weights(file)
+  assert_error("the file has no 'c/", model.load_weights, model, file)
 end
 
 -- A loop of saving and loading holds neither memory nor descriptors.
