@@ -586,6 +586,41 @@ static int train_on_batch(lua_State *L) {
     return push_figures(L, model, values, lua_toboolean(L, RETURN_DICT));
 }
 
+/*** Prints where time goes: the plan's passes and steps, what was fused into them, times forward and backward, GFLOP/s
+and their share of what the processor's multiply-adds reach. With y, of training steps, after which the model is as
+before; without, of predictions.
+@function model:profile
+@param x samples
+@param[opt] y labels
+@int[opt=32] batch_size the first so many samples are taken
+@tparam[opt] function print_fn called with the text instead of printing it */
+static int profile(lua_State *L) {
+    enum { X = 2, Y, BATCH_SIZE, PRINT };
+    static const char *const n[] = {"x", "y", "batch_size", "print_fn", NULL};
+    cnn_model *model = lcnn_check_model(L, 1);
+    lcnn_args(L, 2, "profile", n);
+    if (!lua_isnil(L, PRINT) && lua_type(L, PRINT) != LUA_TFUNCTION)
+        lcnn_fail(L, "profile: 'print_fn' must be a function, got %s", luaL_tolstring(L, PRINT, NULL));
+    lua_pushnil(L); /* in place of weights */
+    convert_samples(L, model, "profile", X, Y, lua_gettop(L));
+    cnn_fit_options o = {.batch_size = count_argument(L, "profile", n, "batch_size", 1)};
+    sample_lists lists;
+    fetch_samples(L, X, Y, lua_gettop(L), &o, &lists);
+    char *text;
+    lcnn_check(L, cnn_model_profile(&text, model, &o));
+    lcnn_push_text(L, text);
+    if (lua_isnil(L, PRINT)) {
+        lua_getglobal(L, "io");
+        lua_getfield(L, -1, "write");
+        lua_replace(L, PRINT);
+        lua_pop(L, 1);
+    }
+    lua_pushvalue(L, PRINT);
+    lua_pushvalue(L, -2);
+    lua_call(L, 1, 0);
+    return 0;
+}
+
 /* ---- fields ------------------------------------------------------------------------------------------------------------- */
 
 /* The live optimizer of a compiled model; it holds the model. */
@@ -731,6 +766,7 @@ static const luaL_Reg methods[] = {{"add", add},
                                    {"evaluate", evaluate},
                                    {"predict", predict},
                                    {"train_on_batch", train_on_batch},
+                                   {"profile", profile},
                                    {NULL, NULL}};
 static const luaL_Reg metamethods[] = {{"__gc", lcnn_layer_gc},        {"__eq", lcnn_layer_eq},
                                        {"__call", lcnn_layer_call},    {"__newindex", model_newindex},

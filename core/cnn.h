@@ -394,6 +394,10 @@ CNN_API cnn_status cnn_model_train_on_batch(cnn_model *model, cnn_tensor *x, cnn
 /* The same on the samples of the options, which may be lists. */
 CNN_API cnn_status cnn_model_train_step(cnn_model *model, const cnn_fit_options *samples, double *values,
                                         int capacity);
+/* Where time goes: a table of the plan's passes and steps, with what was fused, times, GFLOP/s and their share of what the
+ * processor's multiply-adds reach. With labels, of training steps on the first batch_size samples (weights and
+ * optimizer are afterwards as before); without, of predictions. The caller frees with free(). */
+CNN_API cnn_status cnn_model_profile(char **out, cnn_model *model, const cnn_fit_options *samples);
 CNN_API int cnn_model_metric_count(const cnn_model *model); /* with the loss */
 CNN_API const char *cnn_model_metric_name(const cnn_model *model, int index);
 

@@ -1,6 +1,7 @@
 #include "base/cpu.h"
 
 #include <string.h>
+#include <time.h>
 
 bool cnn_cpu_has(const char *name) {
     if (strcmp(name, "generic") == 0) return true;
@@ -17,4 +18,10 @@ bool cnn_cpu_has(const char *name) {
                __builtin_cpu_supports("avx512cd");
 #endif
     return false;
+}
+
+double cnn_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }

@@ -7,4 +7,7 @@
 /* name: "avx512" (F, BW, DQ, VL), "avx2" (with FMA and F16C), "sse2" or "generic". */
 bool cnn_cpu_has(const char *name);
 
+/* On a clock that never goes back. */
+double cnn_seconds(void);
+
 #endif

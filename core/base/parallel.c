@@ -140,7 +140,10 @@ static void wait_for_tasks(void) {
 void cnn_parallel(int64_t count, cnn_task *body, void *context) {
     int threads = cnn_threads() < count ? cnn_threads() : (int)count;
     if (threads <= 1 || in_task || pthread_mutex_trylock(&pool.busy) != 0) {
+        bool outer = in_task;
+        in_task = outer || count > 1;
         for (int64_t i = 0; i < count; i++) body(context, i, own_index);
+        in_task = outer;
         return;
     }
     start_workers(threads);

@@ -12,14 +12,15 @@
 /* thread is in [0, cnn_threads()): an index for memory per thread. */
 typedef void cnn_task(void *context, int64_t task, int thread);
 
-/* Runs tasks 0 … count-1, on several threads unless called from within a task. */
+/* Runs tasks 0 … count-1, on several threads unless called from within a task. A single task is no loop: it is run as if
+ * it had been called, and may have a loop of its own. */
 void cnn_parallel(int64_t count, cnn_task *body, void *context);
 
 /* Ranges of at most `grain` elements of [0, size) as tasks. */
 typedef void cnn_range_task(void *context, int64_t from, int64_t to);
 void cnn_parallel_ranges(int64_t size, int64_t grain, cnn_range_task *body, void *context);
 
-/* True inside a task. */
+/* True inside a task, but for a single one. */
 bool cnn_in_parallel(void);
 
 #endif

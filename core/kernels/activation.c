@@ -349,8 +349,8 @@ void CNN_KERNEL(affine)(float scale, float offset, const float *x, float *y, int
     if (i < n) v_store_n(y + i, v_fma(v_load_n(x + i, (int)(n - i)), a, b), (int)(n - i));
 }
 
-void CNN_KERNEL(bias_relu)(const float *bias, bool relu_too, const float *x, float *y, int64_t rows,
-                           int64_t columns) {
+static void add_bias(const float *bias, bool relu_too, const float *x, float *y, int64_t rows,
+                     int64_t columns) {
     vf least = v_set1(relu_too ? 0.0f : -INFINITY);
     for (int64_t r = 0; r < rows; r++, x += columns, y += columns)
         for (int64_t c = 0; c < columns; c += CNN_LANES) {
@@ -360,17 +360,35 @@ void CNN_KERNEL(bias_relu)(const float *bias, bool relu_too, const float *x, flo
         }
 }
 
+/* Of short rows, so many that they fill vectors are taken as one, with as many copies of the bias. */
+void CNN_KERNEL(bias_relu)(const float *bias, bool relu_too, const float *x, float *y, int64_t rows,
+                           int64_t columns) {
+    float copies[CNN_LANES * CNN_LANES];
+    if (columns < CNN_LANES && rows >= CNN_LANES) {
+        int64_t wide = columns * CNN_LANES, whole = rows / CNN_LANES;
+        for (int64_t i = 0; bias && i < wide; i++) copies[i] = bias[i % columns];
+        add_bias(bias ? copies : NULL, relu_too, x, y, whole, wide);
+        x += whole * wide;
+        y += whole * wide;
+        rows -= whole * CNN_LANES;
+    }
+    add_bias(bias, relu_too, x, y, rows, columns);
+}
+
 /* Blocks of rows are summed apart, so that rounding grows with the square root of the rows rather than with
- * them. */
+ * them; within a block in four chains, as one would wait for each addition. */
 void CNN_KERNEL(sum_rows)(const float *x, int64_t rows, int64_t columns, int64_t stride, float *sums) {
     enum { BLOCK = 256 };
     for (int64_t c = 0; c < columns; c += CNN_LANES) {
         vf total = v_load_some(sums + c, columns - c);
         for (int64_t from = 0; from < rows; from += BLOCK) {
             int64_t to = from + BLOCK < rows ? from + BLOCK : rows;
-            vf sum = {0};
-            for (int64_t r = from; r < to; r++) sum += v_load_some(x + r * stride + c, columns - c);
-            total += sum;
+            vf sum[4] = {{0}, {0}, {0}, {0}};
+            int64_t r = from;
+            for (; r + 4 <= to; r += 4)
+                for (int i = 0; i < 4; i++) sum[i] += v_load_some(x + (r + i) * stride + c, columns - c);
+            for (; r < to; r++) sum[0] += v_load_some(x + r * stride + c, columns - c);
+            total += (sum[0] + sum[1]) + (sum[2] + sum[3]);
         }
         v_store_some(sums + c, total, columns - c);
     }

@@ -6,21 +6,17 @@
  * + 1), which read the block's panel of weights over and over, from the L2 cache. Tiles run over ends of rows
  * and of samples, as each of their pixels has its own pointer; small pictures fill them too. Sums begin with
  * the bias. With pooling, sums go to scratch and only their maxima to y: there the pixels that no window
- * holds are left out from the start.
+ * holds are left out from the start. Where sums are short, as in first layers, they do not even go to scratch:
+ * a tile's rows are whole windows then.
  *
  * The gradient to the input is the same walk over dy with a border of zeros and the kernel reversed
  * (conv_pack.c), once for each phase of the strides, writing every stride-th pixel. Where that would multiply
  * too many zeros, conv_spread.c does it instead. */
 #include "kernels/conv.h"
+#include "kernels/conv_winograd.h"
 #include "kernels/simd.h"
 
 enum { POSITIONS = 256 }; /* outputs of a strip, about */
-
-/* A place for outputs: that of sample s, row r, column c is at y + s·sample + r·row + c·pixel. */
-typedef struct output {
-    float *y;
-    ptrdiff_t sample, row, pixel;
-} output;
 
 /* A walk with its scratch. */
 typedef struct work {
@@ -29,7 +25,14 @@ typedef struct work {
     int32_t *step, *x_at, *y_at; /* for conv_tile; the last two of a whole strip */
     float *bias;                 /* of all groups, each a whole number of vectors */
     float *copy, *sums;
+    bool windows; /* the tile itself pools */
 } work;
+
+/* Longer sums do better in tiles of any number of rows. */
+static bool in_windows(const conv_walk *w, int pool_h, int pool_w) {
+    enum { SHORT = 64 };
+    return pool_h == 2 && pool_w == 2 && !w->lanes && !w->dots && conv_steps(w) <= SHORT;
+}
 
 static int round_up(int channels) {
     return (channels + CNN_LANES - 1) / CNN_LANES * CNN_LANES;
@@ -68,42 +71,68 @@ static void run_strip(const work *k, conv_tile t, const float *x, int positions,
     const conv_walk *w = &k->walk;
     for (int g = 0; g < w->groups; g++)
         for (int block, first = 0; first < w->group_out; first += block) {
-            block = conv_block(w->lanes, w->group_out - first);
-            int channel = g * w->group_out + first;
+            int left = w->group_out - first, channel = g * w->group_out + first;
+            block = !w->dots ? conv_block(w->lanes, left) : left >= CONV_VECTORS ? CONV_VECTORS : left;
             t.channels = block;
-            t.vectors = (block + CNN_LANES - 1) / CNN_LANES;
+            t.vectors = w->dots ? block : (block + CNN_LANES - 1) / CNN_LANES;
             t.panel = packed;
             t.bias = k->bias + g * round_up(w->group_out) + first;
             t.x = x + (w->lanes ? first : g * w->group_in);
-            t.y = pooling ? k->sums : y + channel;
-            conv_run_rows(t, positions);
-            packed += (ptrdiff_t)t.steps * t.vectors * CNN_LANES;
-            if (pooling)
-                conv_pool_block(pooling, positions, block, k->sums, y + channel,
-                                index ? index + channel : NULL);
+            t.y = pooling && !k->windows ? k->sums : y + channel;
+            t.index = index ? index + channel : NULL;
+            conv_run_rows(&t, positions);
+            packed += (ptrdiff_t)(t.steps + t.tails) * t.vectors * CNN_LANES;
+            if (pooling && !k->windows)
+                conv_pool_block(pooling, positions / w->out_w / pooling->pool_h, w->out_w / pooling->pool_w,
+                                block, k->sums, y + channel, index ? index + channel : NULL);
         }
+}
+
+/* Where the outputs of 2x2 windows read, window by window. */
+static void place_windows(const work *k, const conv_view *x) {
+    const conv_walk *w = &k->walk;
+    int32_t *at = k->x_at;
+    for (int s = 0; s < k->strip.samples; s++)
+        for (int r = 0; r < k->strip.rows; r += 2)
+            for (int c = 0; c < w->out_w; c += 2)
+                for (int i = 0; i < 4; i++)
+                    *at++ = (int32_t)(s * x->sample + (r + i / 2) * w->stride_h * x->row +
+                                      (c + i % 2) * w->stride_w * x->pixel);
 }
 
 /* Where the strip's outputs read and write: the same for every strip, the last of fewer rows having the first
  * part of it. With pooling the sums lie densely in scratch. */
-static void place(const work *k, const conv_view *x, const output *y, bool pooling) {
+static void place(const work *k, const conv_view *x, const conv_output *y, bool pooling) {
     const conv_walk *w = &k->walk;
     int samples = k->strip.samples, rows = k->strip.rows;
     conv_offsets(w, x, k->step);
     conv_grid(samples, rows, w->out_w, x->sample, w->stride_h * x->row, w->stride_w * x->pixel, k->x_at);
-    if (pooling)
+    if (k->windows) {
+        place_windows(k, x);
+        conv_grid(samples, rows / 2, w->out_w / 2, y->sample, y->row, y->pixel, k->y_at);
+    } else if (pooling)
         conv_grid(1, samples * rows, w->out_w, 0, w->out_w * CONV_LANES, CONV_LANES, k->y_at);
     else
         conv_grid(samples, rows, w->out_w, y->sample, y->row, y->pixel, k->y_at);
 }
 
 /* Every strip of n samples. relu is the pooling's where there is one, else the tile's. */
-static void run_walk(const work *k, int n, const float *picture, const float *packed, bool relu, output y,
-                     const conv_pooling *pooling, uint8_t *index) {
+static void run_walk(const work *k, int n, const float *picture, const float *packed, bool relu,
+                     conv_output y, const conv_pooling *pooling, uint8_t *index) {
     const conv_walk *w = &k->walk;
-    conv_tile t = {
-        .lanes = w->lanes, .relu = relu && !pooling, .step = k->step, .x_at = k->x_at, .y_at = k->y_at};
-    t.steps = conv_steps(w);
+    if (!pooling && conv_slides(w)) {
+        conv_slide(w, n, picture, packed, k->bias, relu, y);
+        return;
+    }
+    conv_tile t = {.lanes = w->lanes,
+                   .dots = w->dots,
+                   .windows = k->windows,
+                   .relu = relu && (!pooling || k->windows),
+                   .step = k->step,
+                   .x_at = k->x_at,
+                   .y_at = k->y_at};
+    t.tails = conv_tails(w, &t.tail);
+    t.steps = conv_steps(w) - t.tails;
     ptrdiff_t sample = (ptrdiff_t)w->in_h * w->in_w * w->in_c;
     int pool_h = pooling ? pooling->pool_h : 1;
     for (int s = 0; s < n; s += k->strip.samples)
@@ -152,24 +181,31 @@ static int at_least_1(int size) {
 
 static size_t prepare_forward(work *k, const cnn_conv *c, int pool_h, int pool_w, void *scratch) {
     conv_walk w = conv_forward_walk(c);
+    w.dots = conv_forward_dots(c);
     w.out_h -= w.out_h % pool_h;
     w.out_w -= w.out_w % pool_w;
     k->walk = w;
-    return w.out_h > 0 && w.out_w > 0 ? prepare(k, &w, pool_h, pool_h > 1 || pool_w > 1, scratch) : 0;
+    k->windows = w.out_h > 0 && w.out_w > 0 && in_windows(&w, pool_h, pool_w);
+    bool sums = (pool_h > 1 || pool_w > 1) && !k->windows;
+    return w.out_h > 0 && w.out_w > 0 ? prepare(k, &w, pool_h, sums, scratch) : 0;
 }
 
 void CNN_KERNEL(conv_forward)(const cnn_conv *c, int n, const float *x, const float *packed,
                               const cnn_conv_epilogue *epilogue, float *y, uint8_t *index, void *scratch) {
     static const cnn_conv_epilogue none;
     const cnn_conv_epilogue *e = epilogue ? epilogue : &none;
+    if (conv_way_forward(c) == CONV_WINOGRAD) {
+        conv_winograd_forward(c, n, x, packed, e, y, index, scratch);
+        return;
+    }
     int pool_h = at_least_1(e->pool_h), pool_w = at_least_1(e->pool_w);
     work k;
     prepare_forward(&k, c, pool_h, pool_w, scratch);
     if (k.walk.out_h <= 0 || k.walk.out_w <= 0) return;
     spread_bias(&k, e->bias);
-    conv_pooling p = {pool_h, pool_w, .out_w = k.walk.out_w, .out_c = c->out_c, .relu = e->relu};
-    ptrdiff_t row = (ptrdiff_t)(p.out_w / pool_w) * c->out_c;
-    output to = {y, k.walk.out_h / pool_h * row, row, c->out_c};
+    ptrdiff_t row = (ptrdiff_t)(k.walk.out_w / pool_w) * c->out_c;
+    conv_pooling p = {pool_h, pool_w, k.walk.out_w, c->out_c, row, e->relu};
+    conv_output to = {y, k.walk.out_h / pool_h * row, row, c->out_c};
     bool pooled = pool_h > 1 || pool_w > 1;
     run_walk(&k, n, x, packed, e->relu, to, pooled ? &p : NULL, pooled ? index : NULL);
 }
@@ -197,12 +233,13 @@ static conv_walk grad_walk(const cnn_conv *c, const conv_phase *h, const conv_ph
         .group_in = c->out_c / groups,
         .group_out = c->in_c / groups,
         .lanes = lanes,
+        .dots = conv_phase_dots(c, h, w),
         .repeat = 1,
         .split = lanes ? c->out_c / c->in_c : 1,
     };
 }
 
-static void zero_phase(const conv_walk *w, int channels, int n, output y) {
+static void zero_phase(const conv_walk *w, int channels, int n, conv_output y) {
     for (int s = 0; s < n; s++)
         for (int r = 0; r < w->out_h; r++)
             for (int c = 0; c < w->out_w; c++)
@@ -216,21 +253,19 @@ static void phase_of(const cnn_conv *c, int phase, conv_phase *h, conv_phase *w)
 
 void CNN_KERNEL(conv_grad_input)(const cnn_conv *c, int n, const float *dy, const float *packed_grad,
                                  float *dx, void *scratch) {
-    if (conv_spreads(c)) {
-        conv_spread(c, n, dy, packed_grad, dx, scratch);
-        return;
-    }
+    conv_way way = conv_way_input(c);
+    if (way == CONV_SPREAD) conv_spread(c, n, dy, packed_grad, dx, scratch);
+    if (way == CONV_WINOGRAD) conv_winograd_grad_input(c, n, dy, packed_grad, dx, scratch);
+    if (way != CONV_WALK) return;
     ptrdiff_t row = (ptrdiff_t)c->in_w * c->in_c;
-    size_t weights = CNN_KERNEL(conv_packed_grad_size)(c) / (size_t)(c->kernel_h * c->kernel_w);
     for (int i = 0; i < c->stride_h * c->stride_w; i++) {
         conv_phase h, w;
         phase_of(c, i, &h, &w);
-        size_t taps = (size_t)h.taps * (size_t)w.taps;
         if (h.count > 0 && w.count > 0) {
             work k = {.walk = grad_walk(c, &h, &w)};
-            output to = {dx + h.first * row + (ptrdiff_t)w.first * c->in_c, c->in_h * row, c->stride_h * row,
-                         (ptrdiff_t)c->stride_w * c->in_c};
-            if (taps == 0) {
+            conv_output to = {dx + h.first * row + (ptrdiff_t)w.first * c->in_c, c->in_h * row,
+                              c->stride_h * row, (ptrdiff_t)c->stride_w * c->in_c};
+            if (h.taps == 0 || w.taps == 0) {
                 zero_phase(&k.walk, c->in_c, n, to);
             } else {
                 prepare(&k, &k.walk, 1, false, scratch);
@@ -238,8 +273,20 @@ void CNN_KERNEL(conv_grad_input)(const cnn_conv *c, int n, const float *dy, cons
                 run_walk(&k, n, dy, packed_grad, false, to, NULL, NULL);
             }
         }
-        packed_grad += taps * weights;
+        packed_grad += conv_phase_size(c, &h, &w);
     }
+}
+
+/* Windows of pooling stay whole, and Winograd's tiles. */
+int CNN_KERNEL(conv_rows_unit)(const cnn_conv *c, const cnn_conv_epilogue *epilogue) {
+    int pool = epilogue ? at_least_1(epilogue->pool_h) : 1, unit = pool;
+    if (conv_way_forward(c) == CONV_WINOGRAD)
+        while (unit % WINOGRAD_OUT) unit += pool;
+    return unit;
+}
+
+bool CNN_KERNEL(conv_grad_rows_apart)(const cnn_conv *c) {
+    return conv_way_input(c) == CONV_WALK;
 }
 
 /* ---- scratch ----------------------------------------------------------------------------------------- */
@@ -252,6 +299,10 @@ size_t CNN_KERNEL(conv_scratch)(const cnn_conv *c, const cnn_conv_epilogue *epil
     if (bytes > most) most = bytes;
     bytes = conv_spread_scratch(c);
     if (bytes > most) most = bytes;
+    if (conv_way_forward(c) == CONV_WINOGRAD || conv_way_input(c) == CONV_WINOGRAD) {
+        bytes = conv_winograd_scratch(c, epilogue);
+        if (bytes > most) most = bytes;
+    }
     for (int i = 0; i < c->stride_h * c->stride_w; i++) {
         conv_phase h, w;
         phase_of(c, i, &h, &w);

@@ -1,13 +1,16 @@
 /* Convolution kernels; see kernels.h for what each does.
  *
  * conv.c walks pictures for the forward pass and the gradient to the input, conv_spread.c is another way to
- * the latter, conv_weights.c goes to the gradient to the weights. All hand the arithmetic to the one register
- * tile of conv_tile.c, and padding to conv_view.c. conv_pack.c lays the weights out as the tile reads them;
+ * the latter, conv_weights.c goes to the gradient to the weights; conv_winograd.c and conv_winograd_weights.c
+ * do all three for 3×3 kernels with fewer multiplications, and conv_way.c says which shape goes which way. All
+ * hand the arithmetic to the one register tile of conv_tile.c, and padding to conv_view.c; but depthwise
+ * convolution mostly goes its own way (conv_depthwise.c). conv_pack.c lays the weights out as the tile reads them;
  * conv_pool.c is max pooling, forth and back. */
 #ifndef CNN_KERNELS_CONV_H
 #define CNN_KERNELS_CONV_H
 
 #include "kernels/kernels.h"
+#include "kernels/simd.h"
 
 size_t CNN_KERNEL(conv_packed_size)(const cnn_conv *c);
 void CNN_KERNEL(conv_pack)(const cnn_conv *c, const float *weights, float *packed);
@@ -20,6 +23,10 @@ void CNN_KERNEL(conv_grad_input)(const cnn_conv *c, int n, const float *dy, cons
                                  float *dx, void *scratch);
 void CNN_KERNEL(conv_grad_weights)(const cnn_conv *c, int n, const float *x, const float *dy, float *dw,
                                    float *db, void *scratch);
+int CNN_KERNEL(conv_rows_unit)(const cnn_conv *c, const cnn_conv_epilogue *epilogue);
+bool CNN_KERNEL(conv_grad_rows_apart)(const cnn_conv *c);
+void CNN_KERNEL(conv_grad_weights_part)(const cnn_conv *c, int n, const float *x, const float *dy, float *dw,
+                                        float *db, int part, int parts, void *scratch);
 void CNN_KERNEL(conv_unpool)(const cnn_conv *c, int n, int pool_h, int pool_w, const float *dpooled,
                              const uint8_t *index, float *dy);
 
@@ -33,16 +40,32 @@ void CNN_KERNEL(conv_unpool)(const cnn_conv *c, int n, int pool_h, int pool_w, c
 #define conv_view_open CNN_KERNEL(conv_view_open)
 #define conv_steps CNN_KERNEL(conv_steps)
 #define conv_offsets CNN_KERNEL(conv_offsets)
+#define conv_tails CNN_KERNEL(conv_tails)
+#define conv_phase_size CNN_KERNEL(conv_phase_size)
 #define conv_grid CNN_KERNEL(conv_grid)
 #define conv_strip_of CNN_KERNEL(conv_strip_of)
 #define conv_pool_block CNN_KERNEL(conv_pool_block)
 #define conv_weights_scratch CNN_KERNEL(conv_weights_scratch)
-#define conv_spreads CNN_KERNEL(conv_spreads)
+#define conv_way_forward CNN_KERNEL(conv_way_forward)
+#define conv_way_input CNN_KERNEL(conv_way_input)
+#define conv_way_weights CNN_KERNEL(conv_way_weights)
 #define conv_pack_spread CNN_KERNEL(conv_pack_spread)
 #define conv_spread_scratch CNN_KERNEL(conv_spread_scratch)
 #define conv_spread CNN_KERNEL(conv_spread)
+#define conv_scatters CNN_KERNEL(conv_scatters)
 #define conv_pack_tap CNN_KERNEL(conv_pack_tap)
 #define conv_phase_of CNN_KERNEL(conv_phase_of)
+#define conv_winograd_packed_size CNN_KERNEL(conv_winograd_packed_size)
+#define conv_winograd_pack CNN_KERNEL(conv_winograd_pack)
+#define conv_winograd_pack_grad CNN_KERNEL(conv_winograd_pack_grad)
+#define conv_winograd_scratch CNN_KERNEL(conv_winograd_scratch)
+#define conv_winograd_weights_scratch CNN_KERNEL(conv_winograd_weights_scratch)
+#define conv_winograd_grad_weights CNN_KERNEL(conv_winograd_grad_weights)
+#define conv_winograd_forward CNN_KERNEL(conv_winograd_forward)
+#define conv_winograd_grad_input CNN_KERNEL(conv_winograd_grad_input)
+#define conv_slides CNN_KERNEL(conv_slides)
+#define conv_slide CNN_KERNEL(conv_slide)
+#define conv_slide_weights CNN_KERNEL(conv_slide_weights)
 
 /* The tile's most rows: with two vectors of sums each they fill the register file but for two vectors of the
  * panel and one of x. */
@@ -58,23 +81,31 @@ void CNN_KERNEL(conv_unpool)(const cnn_conv *c, int n, int pool_h, int pool_w, c
 
 /* For each row r and channel l, y[y_at[r] + l] becomes
  *   (add ? y[y_at[r] + l] : 0) + bias[l] + Σ_s x[x_at[r] + step[s]] · panel[s][l], then relu;
- * where lanes is set, x[x_at[r] + step[s] + l] is read instead. */
+ * where lanes is set, x[x_at[r] + step[s] + l] is read instead. Where dots is set, a channel is a whole vector
+ * of the panel, and the dot product with as many floats of x is added; after the steps come `tails` more that
+ * read `tail` floats only. add does not go with dots. Where pixel is set, the panel has
+ * but one number a step, so many floats apart, for all lanes of x, which is read as with lanes. Where windows is set,
+ * each four rows are a 2x2 window: their maximum goes to y, its place to index if there is one, at y_at[r / 4]. */
 typedef struct conv_tile {
     int rows;     /* 1 … CONV_ROWS */
     int vectors;  /* 1 … CONV_VECTORS */
     int channels; /* l < channels ≤ vectors·CNN_LANES is read of x (lanes) and written to y */
     int steps;    /* s < steps */
-    bool lanes, relu, add;
-    const int32_t *step;        /* [steps], in floats */
+    bool lanes, dots, windows, relu, add;
+    bool ahead; /* of two vectors, the panel comes from afar, and what follows it is wanted next */
+    int tails, tail;
+    int pixel;
+    const int32_t *step;        /* [steps + tails], in floats */
     const int32_t *x_at, *y_at; /* [rows], in floats */
-    const float *panel;         /* [steps, vectors·CNN_LANES] */
+    const float *panel;         /* [steps + tails, vectors·CNN_LANES] */
     const float *bias;          /* [vectors·CNN_LANES] */
     const float *x;
     float *y;
+    uint8_t *index;
 } conv_tile;
 
-/* Does this for `rows` rows, any number of them, in tiles of as equal a size as can be. */
-void conv_run_rows(conv_tile t, int rows);
+/* Does this for `rows` rows, any number of them, in tiles of as equal a size as can be. Only t->rows is changed. */
+void conv_run_rows(conv_tile *t, int rows);
 
 /* Output channels are worked on in blocks of one or two vectors; this many are in the block that begins when
  * `left` channels are left. In lanes mode a partial vector is a block of its own. */
@@ -90,6 +121,7 @@ typedef struct conv_walk {
     int groups;
     int group_in, group_out; /* channels of one group */
     bool lanes;              /* depthwise: output channel l reads input channel l alone */
+    bool dots;               /* few output channels: conv_dots says so */
     int repeat;              /* each input channel stands this many times in the view */
     int split; /* the picture's channels [in_c/split, split] are [split, in_c/split] in the view */
 } conv_walk;
@@ -108,9 +140,26 @@ size_t conv_view_size(const conv_walk *w, int rows);
 /* The view of output rows first … first+rows-1 of `samples` samples; its row 0 is `first`'s first. */
 conv_view conv_view_open(const conv_walk *w, const float *picture, int samples, int first, int rows,
                          float *copy);
-/* How many reads make one output, and where each lies relative to the first. */
+/* Whether outputs of this kernel are better made as dot products: where output channels would leave most of a vector
+ * empty, but the input channels of a row of taps, which follow each other in memory, fill one. The measure is the
+ * multiply-adds, more by half as each loads its x, and an output's sum across its lanes. */
+static inline bool conv_dots(int taps_h, int taps_w, int dilation_w, int in, int out) {
+    enum { ACROSS = 2 };
+    if (taps_w > 1 && dilation_w > 1) return false;
+    int64_t run = ((int64_t)taps_w * in + CNN_LANES - 1) / CNN_LANES;
+    int64_t blocks = (out + CNN_LANES - 1) / CNN_LANES;
+    return 3 * out * (taps_h * run + ACROSS) < 2 * blocks * taps_h * taps_w * in;
+}
+
+static inline bool conv_forward_dots(const cnn_conv *c) {
+    return c->groups == 1 && conv_dots(c->kernel_h, c->kernel_w, c->dilation_w, c->in_c, c->out_c);
+}
+
+/* How many reads make one output, and where each lies relative to the first: with dots, whole vectors and then tails. */
 int conv_steps(const conv_walk *w);
 void conv_offsets(const conv_walk *w, const conv_view *view, int32_t *offset);
+/* Of them, how many are tails, and of how many floats. */
+int conv_tails(const conv_walk *w, int *tail);
 /* Where each of the pixels of a grid lies, in floats: [samples, rows, columns]. */
 void conv_grid(int samples, int rows, int columns, ptrdiff_t sample, ptrdiff_t row, ptrdiff_t column,
                int32_t *at);
@@ -121,23 +170,57 @@ typedef struct conv_strip {
 } conv_strip;
 conv_strip conv_strip_of(const conv_walk *w, int positions, int unit);
 
-/* Max pooling over one block of channels of `positions` outputs, whose sums lie CONV_LANES apart in rows of
- * out_w: → y and index, pixels out_c apart. */
+/* A place for outputs: that of sample s, row r, column c is at y + s·sample + r·row + c·pixel. */
+typedef struct conv_output {
+    float *y;
+    ptrdiff_t sample, row, pixel;
+} conv_output;
+
+/* Max pooling over one block of channels: of sums that lie CONV_LANES apart in rows of out_w, → y and index, pixels
+ * out_c apart in rows y_row apart. */
 typedef struct conv_pooling {
     int pool_h, pool_w, out_w, out_c;
+    ptrdiff_t y_row;
     bool relu;
 } conv_pooling;
-void conv_pool_block(const conv_pooling *p, int positions, int channels, const float *sums, float *y,
+void conv_pool_block(const conv_pooling *p, int rows, int columns, int channels, const float *sums, float *y,
                      uint8_t *index);
 
 /* The gradient to the weights needs this much scratch, in bytes. */
 size_t conv_weights_scratch(const cnn_conv *c);
 
-/* The gradient to the input by spreading, where it is the quicker way. */
-bool conv_spreads(const cnn_conv *c);
+/* The way that a shape takes through a pass. */
+typedef enum conv_way { CONV_WALK, CONV_SPREAD, CONV_WINOGRAD } conv_way;
+conv_way conv_way_forward(const cnn_conv *c);
+conv_way conv_way_input(const cnn_conv *c);
+conv_way conv_way_weights(const cnn_conv *c);
+
+/* The gradient to the input by spreading. */
 void conv_pack_spread(const cnn_conv *c, const float *weights, float *packed);
 size_t conv_spread_scratch(const cnn_conv *c);
 void conv_spread(const cnn_conv *c, int n, const float *dy, const float *packed, float *dx, void *scratch);
+/* Whether conv_spread scatters, which then is the best way. */
+bool conv_scatters(const cnn_conv *c);
+
+/* Winograd's way through the passes, for kernels of 3×3 without strides, dilation and groups. */
+size_t conv_winograd_packed_size(int steps, int out);
+void conv_winograd_pack(const cnn_conv *c, const float *weights, float *packed);
+void conv_winograd_pack_grad(const cnn_conv *c, const float *weights, float *packed);
+size_t conv_winograd_scratch(const cnn_conv *c, const cnn_conv_epilogue *e);
+void conv_winograd_forward(const cnn_conv *c, int n, const float *x, const float *packed,
+                           const cnn_conv_epilogue *e, float *y, uint8_t *index, void *scratch);
+void conv_winograd_grad_input(const cnn_conv *c, int n, const float *dy, const float *packed, float *dx,
+                              void *scratch);
+size_t conv_winograd_weights_scratch(const cnn_conv *c);
+void conv_winograd_grad_weights(const cnn_conv *c, int n, const float *x, const float *dy, float *dw,
+                                void *scratch);
+/* Depthwise convolution where it has a kernel of its own: a walk in lanes, and the gradient to its weights.
+ * bias is of whole vectors. */
+bool conv_slides(const conv_walk *w);
+void conv_slide(const conv_walk *w, int n, const float *picture, const float *packed, const float *bias,
+                bool relu, conv_output y);
+void conv_slide_weights(const conv_walk *w, int n, const float *x, const float *dy, float *dw, int part,
+                        int parts);
 
 /* The panel of one tap, weights [in_c/groups, out_c], with rows and columns exchanged: input channels first …
  * first+block-1 are the lanes, output channels first_step … first_step+steps-1 the steps. Returns packed's
@@ -154,6 +237,11 @@ typedef struct conv_phase {
     int dilation, pad;
 } conv_phase;
 conv_phase conv_phase_of(int phase, int in, int kernel, int stride, int dilation, int pad);
+/* Whether such a phase is done by dots, and the floats that its packed weights take. */
+static inline bool conv_phase_dots(const cnn_conv *c, const conv_phase *h, const conv_phase *w) {
+    return c->groups == 1 && conv_dots(h->taps, w->taps, w->dilation, c->out_c, c->in_c);
+}
+size_t conv_phase_size(const cnn_conv *c, const conv_phase *h, const conv_phase *w);
 
 static inline bool conv_is_depthwise(const cnn_conv *c) {
     return c->groups > 1 && c->groups == c->in_c;

@@ -14,16 +14,78 @@ static size_t round_up(int channels) {
     return (size_t)(channels + CNN_LANES - 1) / CNN_LANES * CNN_LANES;
 }
 
+/* The panels of dots: an output channel's weights in the order of the rows that it reads, each filled up to whole
+ * vectors. */
+static size_t dots_size(int rows, int columns, int in, int out) {
+    return (size_t)rows * (size_t)out * round_up(columns * in);
+}
+
 size_t CNN_KERNEL(conv_packed_size)(const cnn_conv *c) {
+    if (conv_forward_dots(c)) return dots_size(c->kernel_h, c->kernel_w, c->in_c, c->out_c);
     size_t taps = (size_t)c->kernel_h * (size_t)c->kernel_w;
+    if (conv_way_forward(c) == CONV_WINOGRAD) return conv_winograd_packed_size(c->in_c, c->out_c);
     if (conv_is_depthwise(c)) return taps * round_up(c->out_c);
     return taps * (size_t)c->in_c * round_up(c->out_c / c->groups);
 }
 
-size_t CNN_KERNEL(conv_packed_grad_size)(const cnn_conv *c) {
-    size_t taps = (size_t)c->kernel_h * (size_t)c->kernel_w;
+static size_t grad_size(const cnn_conv *c, size_t taps) {
     if (conv_is_depthwise(c)) return taps * (size_t)(c->out_c / c->in_c) * round_up(c->in_c);
     return taps * (size_t)c->out_c * round_up(c->in_c / c->groups);
+}
+
+size_t conv_phase_size(const cnn_conv *c, const conv_phase *h, const conv_phase *w) {
+    if (conv_phase_dots(c, h, w)) return dots_size(h->taps, w->taps, c->out_c, c->in_c);
+    return grad_size(c, (size_t)h->taps * (size_t)w->taps);
+}
+
+static void phase_of(const cnn_conv *c, int row, int column, conv_phase *h, conv_phase *w) {
+    *h = conv_phase_of(row, c->in_h, c->kernel_h, c->stride_h, c->dilation_h, c->pad_top);
+    *w = conv_phase_of(column, c->in_w, c->kernel_w, c->stride_w, c->dilation_w, c->pad_left);
+}
+
+size_t CNN_KERNEL(conv_packed_grad_size)(const cnn_conv *c) {
+    size_t size = 0;
+    conv_way way = conv_way_input(c);
+    if (way == CONV_WINOGRAD) return conv_winograd_packed_size(c->out_c, c->in_c);
+    if (way == CONV_SPREAD) return grad_size(c, (size_t)c->kernel_h * (size_t)c->kernel_w);
+    for (int i = 0; i < c->stride_h; i++)
+        for (int j = 0; j < c->stride_w; j++) {
+            conv_phase h, w;
+            phase_of(c, i, j, &h, &w);
+            size += conv_phase_size(c, &h, &w);
+        }
+    return size;
+}
+
+/* Weights of row i, column j, input channel c, output channel o lie at first + i·row + j·column + c·in + o·out. */
+typedef struct weights_at {
+    const float *first;
+    ptrdiff_t row, column, in, out;
+} weights_at;
+
+/* Floats from … of each row's run, a vector of each of two channels, or of the last. */
+static float *pack_dots_run(const weights_at *w, int in, int run, int from, int channel, int block,
+                            float *packed) {
+    for (int v = 0; v < block; v++)
+        for (int e = from; e < from + CNN_LANES; e++)
+            *packed++ = e < run ? w->first[e / in * w->column + e % in * w->in + (channel + v) * w->out] : 0;
+    return packed;
+}
+
+/* As conv_offsets has the steps. */
+static float *pack_dots(weights_at w, int rows, int columns, int in, int out, float *packed) {
+    int run = columns * in, whole = run / CNN_LANES * CNN_LANES;
+    for (int block, channel = 0; channel < out; channel += block) {
+        block = out - channel >= CONV_VECTORS ? CONV_VECTORS : out - channel;
+        weights_at row = w;
+        for (int i = 0; i < rows; i++, row.first += row.row)
+            for (int e = 0; e < whole; e += CNN_LANES)
+                packed = pack_dots_run(&row, in, run, e, channel, block, packed);
+        row = w;
+        for (int i = 0; whole < run && i < rows; i++, row.first += row.row)
+            packed = pack_dots_run(&row, in, run, whole, channel, block, packed);
+    }
+    return packed;
 }
 
 static int lanes_of(int channels) {
@@ -31,7 +93,17 @@ static int lanes_of(int channels) {
 }
 
 void CNN_KERNEL(conv_pack)(const cnn_conv *c, const float *weights, float *packed) {
+    if (conv_way_forward(c) == CONV_WINOGRAD) {
+        conv_winograd_pack(c, weights, packed);
+        return;
+    }
     bool depthwise = conv_is_depthwise(c);
+    if (conv_forward_dots(c)) {
+        ptrdiff_t column = (ptrdiff_t)c->in_c * c->out_c;
+        weights_at w = {weights, c->kernel_w * column, column, c->out_c, 1};
+        pack_dots(w, c->kernel_h, c->kernel_w, c->in_c, c->out_c, packed);
+        return;
+    }
     int groups = depthwise ? 1 : c->groups, out = c->out_c / groups;
     int steps = c->kernel_h * c->kernel_w * (c->in_c / c->groups);
     for (int g = 0; g < groups; g++)
@@ -48,10 +120,18 @@ void CNN_KERNEL(conv_pack)(const cnn_conv *c, const float *weights, float *packe
 
 float *conv_pack_tap(const float *tap, int out_c, int first, int block, int first_step, int steps,
                      float *packed) {
+    enum { LINE = 16 }; /* floats: each cache line of the tap is read once */
     int lanes = lanes_of(block);
-    for (int s = 0; s < steps; s++, packed += lanes)
-        for (int l = 0; l < lanes; l++)
-            packed[l] = l < block ? tap[(ptrdiff_t)(first + l) * out_c + first_step + s] : 0;
+    for (int from = 0; from < steps; from += LINE, packed += LINE * lanes) {
+        int count = steps - from < LINE ? steps - from : LINE;
+        for (int l = 0; l < block; l++) {
+            const float *row = tap + (ptrdiff_t)(first + l) * out_c + first_step + from;
+            for (int s = 0; s < count; s++) packed[s * lanes + l] = row[s];
+        }
+        for (int s = 0; block < lanes && s < count; s++)
+            memset(packed + s * lanes + block, 0, (size_t)(lanes - block) * sizeof(float));
+        if (count < LINE) return packed + count * lanes;
+    }
     return packed;
 }
 
@@ -68,6 +148,12 @@ static float *pack_phase(const cnn_conv *c, const float *weights, const conv_pha
     bool depthwise = conv_is_depthwise(c);
     int groups = depthwise ? 1 : c->groups, in = c->in_c / groups, out = c->out_c / c->groups;
     ptrdiff_t tap_size = (ptrdiff_t)(c->in_c / c->groups) * c->out_c;
+    if (conv_phase_dots(c, h, w)) {
+        int row = h->tap + (h->taps - 1) * h->step, column = w->tap + (w->taps - 1) * w->step;
+        weights_at last = {weights + (row * c->kernel_w + column) * tap_size,
+                           -h->step * c->kernel_w * tap_size, -w->step * tap_size, 1, c->out_c};
+        return pack_dots(last, h->taps, w->taps, c->out_c, c->in_c, packed);
+    }
     for (int g = 0; g < groups; g++)
         for (int block, first = 0; first < in; first += block) {
             block = conv_block(depthwise, in - first);
@@ -83,14 +169,14 @@ static float *pack_phase(const cnn_conv *c, const float *weights, const conv_pha
 }
 
 void CNN_KERNEL(conv_pack_grad)(const cnn_conv *c, const float *weights, float *packed) {
-    if (conv_spreads(c)) {
-        conv_pack_spread(c, weights, packed);
-        return;
-    }
+    conv_way way = conv_way_input(c);
+    if (way == CONV_SPREAD) conv_pack_spread(c, weights, packed);
+    if (way == CONV_WINOGRAD) conv_winograd_pack_grad(c, weights, packed);
+    if (way != CONV_WALK) return;
     for (int i = 0; i < c->stride_h; i++)
         for (int j = 0; j < c->stride_w; j++) {
-            conv_phase h = conv_phase_of(i, c->in_h, c->kernel_h, c->stride_h, c->dilation_h, c->pad_top);
-            conv_phase w = conv_phase_of(j, c->in_w, c->kernel_w, c->stride_w, c->dilation_w, c->pad_left);
+            conv_phase h, w;
+            phase_of(c, i, j, &h, &w);
             packed = pack_phase(c, weights, &h, &w, packed);
         }
 }

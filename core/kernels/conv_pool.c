@@ -2,24 +2,13 @@
  *
  * The tile leaves a strip of sums in scratch; here each window's maximum is taken, activated and written,
  * with its place in the window, one byte a cell, which is all that the backward pass needs. The first of
- * equals wins; a NaN wins over all, and stays. Channels are the vector dimension in both directions. */
+ * equals wins; a NaN wins over all, and stays. Channels are the vector dimension in both directions. Where the
+ * tile can do so by itself (conv_in_windows), there are no sums to look at. */
 #include "kernels/conv.h"
-#include "kernels/simd.h"
-
-typedef uint8_t vb __attribute__((vector_size(CNN_LANES)));
-
-enum { CLIPPED = 255 };
-
-static inline void store_bytes(uint8_t *p, vi v, bool full, int n) {
-    vb bytes = __builtin_convertvector(v, vb);
-    if (full)
-        memcpy(p, &bytes, sizeof bytes);
-    else
-        for (int i = 0; i < n; i++) p[i] = bytes[i];
-}
+#include "kernels/conv_window.h"
 
 static inline vi load_bytes(const uint8_t *p, bool full, int n) {
-    vb bytes = {0};
+    conv_bytes bytes = {0};
     if (full)
         memcpy(&bytes, p, sizeof bytes);
     else
@@ -42,12 +31,8 @@ ALWAYS vf window(int pool_h, int pool_w, const float *sums, ptrdiff_t row, ptrdi
     vf best = v_load(sums);
     vi at = {0};
     for (int i = 0; i < pool_h; i++)
-        for (int j = i == 0; j < pool_w; j++) {
-            vf value = v_load(sums + i * row + j * pixel);
-            vi take = (value > best) | (value != value);
-            best = v_select(take, value, best);
-            at = (vi)v_select(take, (vf)(at * 0 + (i * pool_w + j)), (vf)at);
-        }
+        for (int j = i == 0; j < pool_w; j++)
+            conv_window_take(v_load(sums + i * row + j * pixel), i * pool_w + j, &best, &at);
     *place = at;
     return best;
 }
@@ -57,21 +42,15 @@ ALWAYS void pool_vector(const conv_pooling *p, int pool_h, int pool_w, bool full
                         const float *sums, float *y, uint8_t *index) {
     vi place;
     vf best = window(pool_h, pool_w, sums, (ptrdiff_t)p->out_w * CONV_LANES, CONV_LANES, &place);
-    if (p->relu) {
-        place |= (best <= (vf){0}) & CLIPPED;
-        best = v_max((vf){0}, best);
-    }
-    store(y, best, full, channels);
-    if (index) store_bytes(index, place, full, channels);
+    conv_window_store(best, place, p->relu, full, channels, y, index);
 }
 
-ALWAYS void pool_rows(const conv_pooling *p, int pool_h, int pool_w, int rows, int channels,
+ALWAYS void pool_rows(const conv_pooling *p, int pool_h, int pool_w, int rows, int columns, int channels,
                       const float *sums, float *y, uint8_t *index) {
-    int columns = p->out_w / pool_w;
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < columns; c++) {
             const float *from = sums + ((ptrdiff_t)r * pool_h * p->out_w + c * pool_w) * CONV_LANES;
-            ptrdiff_t to = ((ptrdiff_t)r * columns + c) * p->out_c;
+            ptrdiff_t to = r * p->y_row + (ptrdiff_t)c * p->out_c;
             int v = 0;
             for (; v + CNN_LANES <= channels; v += CNN_LANES)
                 pool_vector(p, pool_h, pool_w, true, CNN_LANES, from + v, y + to + v,
@@ -82,14 +61,13 @@ ALWAYS void pool_rows(const conv_pooling *p, int pool_h, int pool_w, int rows, i
         }
 }
 
-void conv_pool_block(const conv_pooling *p, int positions, int channels, const float *sums, float *y,
+void conv_pool_block(const conv_pooling *p, int rows, int columns, int channels, const float *sums, float *y,
                      uint8_t *index) {
     conv_pooling q = *p; /* a copy that no store can be taken to change */
-    int rows = positions / q.out_w / q.pool_h;
     if (q.pool_h == 2 && q.pool_w == 2)
-        pool_rows(&q, 2, 2, rows, channels, sums, y, index);
+        pool_rows(&q, 2, 2, rows, columns, channels, sums, y, index);
     else
-        pool_rows(&q, q.pool_h, q.pool_w, rows, channels, sums, y, index);
+        pool_rows(&q, q.pool_h, q.pool_w, rows, columns, channels, sums, y, index);
 }
 
 /* One vector of one window of dy: dpooled where its index says, else 0. */

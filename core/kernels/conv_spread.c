@@ -7,24 +7,37 @@
  * with a border of zeros (conv.c), this multiplies no zeros, which for small pictures would be most of what
  * there is (3x3 of dy seen from 5x5 of dx through 3x3 taps: 225 products, 81 of them wanted), and knows no
  * padding (an output whose tap lies outside is left out) and no phases of strides. But every sum goes through
- * memory once a tap, so it wants many channels. conv_spreads decides, by counting. */
+ * memory once a tap, so it wants many channels.
+ *
+ * With strides and very few channels of dx, all taps and channels together fill the lanes of one panel: an
+ * output's products with all of them are summed over its channels at once, and then scattered, number by
+ * number (conv_scatters). */
 #include "kernels/conv.h"
 #include "kernels/simd.h"
 
 enum { POSITIONS = 256 }; /* outputs of a strip, about */
 
-/* Reading and writing a tile's sums takes as long as this many of its steps. */
-enum { MEMORY_STEPS = 5 };
+static int scattered_lanes(const cnn_conv *c) {
+    return c->kernel_h * c->kernel_w * c->in_c;
+}
 
-bool conv_spreads(const cnn_conv *c) {
-    if (conv_is_depthwise(c)) return false;
-    int64_t steps = c->out_c / c->groups;
-    int64_t walk = (int64_t)c->in_h * c->in_w * steps;
-    int64_t spread = (int64_t)c->out_h * c->out_w * c->stride_h * c->stride_w * (steps + MEMORY_STEPS);
-    return spread < walk;
+bool conv_scatters(const cnn_conv *c) {
+    return c->groups == 1 && c->stride_h * c->stride_w > 1 && c->out_c >= 8 &&
+           (int64_t)c->kernel_h * c->kernel_w * c->in_c <= CONV_LANES;
+}
+
+/* weights [taps, in_c, out_c] → [out_c, lanes] */
+static void pack_scatter(const cnn_conv *c, const float *weights, float *packed) {
+    int used = scattered_lanes(c), lanes = (used + CNN_LANES - 1) / CNN_LANES * CNN_LANES;
+    for (int o = 0; o < c->out_c; o++)
+        for (int l = 0; l < lanes; l++) *packed++ = l < used ? weights[(ptrdiff_t)l * c->out_c + o] : 0;
 }
 
 void conv_pack_spread(const cnn_conv *c, const float *weights, float *packed) {
+    if (conv_scatters(c)) {
+        pack_scatter(c, weights, packed);
+        return;
+    }
     int in = c->in_c / c->groups, out = c->out_c / c->groups, taps = c->kernel_h * c->kernel_w;
     for (int g = 0; g < c->groups; g++)
         for (int block, first = 0; first < in; first += block) {
@@ -38,7 +51,7 @@ void conv_pack_spread(const cnn_conv *c, const float *weights, float *packed) {
 typedef struct work {
     conv_strip strip;
     int32_t *step, *x_at, *y_at; /* for conv_tile; the last two of a whole strip */
-    float *zeros;
+    float *zeros, *sums;
 } work;
 
 static size_t prepare(work *k, const cnn_conv *c, void *scratch) {
@@ -50,6 +63,7 @@ static size_t prepare(work *k, const cnn_conv *c, void *scratch) {
     k->x_at = (int32_t *)(void *)conv_carve(scratch, &used, positions);
     k->y_at = (int32_t *)(void *)conv_carve(scratch, &used, positions);
     k->zeros = conv_carve(scratch, &used, CONV_LANES);
+    k->sums = conv_carve(scratch, &used, conv_scatters(c) ? positions * CONV_LANES : 0);
     return used;
 }
 
@@ -80,7 +94,7 @@ static void run_tap(const cnn_conv *c, conv_tile t, int positions, const float *
             t.panel = packed + tap * panel;
             t.x = dy + g * out;
             t.y = dx + g * in + first;
-            conv_run_rows(t, positions);
+            conv_run_rows(&t, positions);
             packed += taps * panel;
         }
 }
@@ -112,6 +126,43 @@ static void run_strip(const work *k, const cnn_conv *c, int samples, int first, 
     }
 }
 
+/* The sums of the output at (row, column) go to their places in the picture. */
+static void scatter_output(const cnn_conv *c, int row, int column, const float *sums, float *dx) {
+    int from, to, at = column * c->stride_w - c->pad_left;
+    clip(c->in_w, c->dilation_w, at, 0, c->kernel_w, &from, &to);
+    for (int i = 0; i < c->kernel_h; i++, sums += c->kernel_w * c->in_c) {
+        int h = row * c->stride_h + i * c->dilation_h - c->pad_top;
+        if (h < 0 || h >= c->in_h) continue;
+        for (int j = from; j < to; j++) {
+            float *to_pixel = dx + ((ptrdiff_t)h * c->in_w + at + j * c->dilation_w) * c->in_c;
+            for (int k = 0; k < c->in_c; k++) to_pixel[k] += sums[j * c->in_c + k];
+        }
+    }
+}
+
+static void scatter_strip(const work *k, const cnn_conv *c, int samples, int first, int last, const float *dy,
+                          const float *packed, float *dx) {
+    int rows = last - first, used = scattered_lanes(c);
+    conv_tile t = {.channels = used,
+                   .vectors = (used + CNN_LANES - 1) / CNN_LANES,
+                   .steps = c->out_c,
+                   .step = k->step,
+                   .x_at = k->x_at,
+                   .y_at = k->y_at,
+                   .panel = packed,
+                   .bias = k->zeros,
+                   .x = dy + (ptrdiff_t)first * c->out_w * c->out_c,
+                   .y = k->sums};
+    conv_grid(samples, rows, c->out_w, (ptrdiff_t)c->out_h * c->out_w * c->out_c,
+              (ptrdiff_t)c->out_w * c->out_c, c->out_c, k->x_at);
+    conv_grid(1, 1, samples * rows * c->out_w, 0, 0, CONV_LANES, k->y_at);
+    conv_run_rows(&t, samples * rows * c->out_w);
+    const float *sums = k->sums;
+    for (int s = 0; s < samples; s++, dx += (ptrdiff_t)c->in_h * c->in_w * c->in_c)
+        for (int r = first; r < last; r++)
+            for (int o = 0; o < c->out_w; o++, sums += CONV_LANES) scatter_output(c, r, o, sums, dx);
+}
+
 void conv_spread(const cnn_conv *c, int n, const float *dy, const float *packed, float *dx, void *scratch) {
     work k;
     prepare(&k, c, scratch);
@@ -124,7 +175,8 @@ void conv_spread(const cnn_conv *c, int n, const float *dy, const float *packed,
         memset(dx + s * dx_sample, 0, (size_t)(samples * dx_sample) * sizeof(float));
         for (int r = 0; r < c->out_h; r += k.strip.rows) {
             int last = c->out_h - r < k.strip.rows ? c->out_h : r + k.strip.rows;
-            run_strip(&k, c, samples, r, last, dy + s * dy_sample, packed, dx + s * dx_sample);
+            (conv_scatters(c) ? scatter_strip : run_strip)(&k, c, samples, r, last, dy + s * dy_sample,
+                                                           packed, dx + s * dx_sample);
         }
     }
 }

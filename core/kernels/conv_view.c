@@ -80,16 +80,39 @@ conv_view conv_view_open(const conv_walk *w, const float *picture, int samples, 
     return view;
 }
 
+/* Dots read the columns of a row of taps, all channels, as one run of floats. */
+static int run_length(const conv_walk *w) {
+    return w->kernel_w * w->group_in;
+}
+
 /* In lanes mode the steps of a tap are the view's split planes, else the group's channels. */
 static int steps_of_tap(const conv_walk *w) {
     return w->lanes ? w->split : w->group_in;
 }
 
 int conv_steps(const conv_walk *w) {
+    if (w->dots) return w->kernel_h * ((run_length(w) + CNN_LANES - 1) / CNN_LANES);
     return w->kernel_h * w->kernel_w * steps_of_tap(w);
 }
 
+int conv_tails(const conv_walk *w, int *tail) {
+    *tail = w->dots ? run_length(w) % CNN_LANES : 0;
+    return *tail > 0 ? w->kernel_h : 0;
+}
+
+static void dots_offsets(const conv_walk *w, const conv_view *view, int32_t *offset) {
+    int whole = run_length(w) / CNN_LANES, tail;
+    for (int h = 0; h < w->kernel_h; h++)
+        for (int s = 0; s < whole; s++) *offset++ = (int32_t)(h * w->dilation_h * view->row + s * CNN_LANES);
+    for (int h = 0; h < conv_tails(w, &tail); h++)
+        *offset++ = (int32_t)(h * w->dilation_h * view->row + whole * CNN_LANES);
+}
+
 void conv_offsets(const conv_walk *w, const conv_view *view, int32_t *offset) {
+    if (w->dots) {
+        dots_offsets(w, view, offset);
+        return;
+    }
     int steps = steps_of_tap(w), stride = w->lanes ? w->group_out : 1;
     for (int h = 0; h < w->kernel_h; h++)
         for (int v = 0; v < w->kernel_w; v++) {

@@ -26,7 +26,13 @@ typedef struct cnn_conv {
     int dilation_h, dilation_w;
     int pad_top, pad_left;
     int groups;
+    int whole_h; /* of a piece, some rows of another's outputs: that one's out_h; else 0 */
 } cnn_conv;
+
+/* Floating-point operations of one sample: two for each multiply-add of the definition. */
+static inline double cnn_conv_flops(const cnn_conv *c) {
+    return 2.0 * c->out_h * c->out_w * c->out_c * c->kernel_h * c->kernel_w * (c->in_c / c->groups);
+}
 
 /* What is done to a convolution's sums before they are written: + bias, then relu, then max pooling without
  * overlap or padding (windows that do not fit at the right and bottom are dropped). */
@@ -35,6 +41,20 @@ typedef struct cnn_conv_epilogue {
     bool relu;
     int pool_h, pool_w; /* 0 or 1: no pooling */
 } cnn_conv_epilogue;
+
+/* ---- matrix products ---------------------------------------------------------------------------------- */
+
+/* C [rows,columns] = (add ? C : 0) + A [rows,steps] · B [steps,columns] + bias, then relu. Elements of A lie a_row and
+ * a_step floats apart, one of them 1; so do those of B. C's are side by side in rows c_row apart. */
+typedef struct cnn_product {
+    int64_t rows, columns, steps;
+    const float *a, *b;
+    ptrdiff_t a_row, a_step, b_step, b_column;
+    float *c;
+    ptrdiff_t c_row;
+    const float *bias; /* [columns] or NULL */
+    bool relu, add;
+} cnn_product;
 
 /* ---- elementwise, softmax, pooling, dropout, losses --------------------------------------------------- */
 
@@ -105,7 +125,9 @@ typedef struct cnn_kernels {
     void (*conv_pack)(const cnn_conv *c, const float *weights, float *packed);
     size_t (*conv_packed_grad_size)(const cnn_conv *c);
     void (*conv_pack_grad)(const cnn_conv *c, const float *weights, float *packed);
-    /* The scratch, in bytes, that one call of any of the three below needs. */
+    /* Some shapes' sums are not made product by product (conv_way.c says which): then an infinite or not-a-number input
+     * makes neighbouring outputs not a number too.
+     * The scratch, in bytes, that one call of any of the three below needs. */
     size_t (*conv_scratch)(const cnn_conv *c, const cnn_conv_epilogue *epilogue);
     /* x [n,in_h,in_w,in_c] → y [n,out_h,out_w,out_c], or pooled [n,out_h/pool_h,out_w/pool_w,out_c] with, where
      * index is not NULL, one byte a pooled cell: row·pool_w + column of the maximum in its window (the first of
@@ -118,10 +140,25 @@ typedef struct cnn_kernels {
     /* dw [kernel_h,kernel_w,in_c/groups,out_c] += Σ over the n samples, db [out_c] += Σ dy; neither where NULL. */
     void (*conv_grad_weights)(const cnn_conv *c, int n, const float *x, const float *dy, float *dw, float *db,
                               void *scratch);
+    /* For several threads at one sample. Output rows first … of the forward pass, first a multiple of rows_unit, are
+     * those of a convolution with as much less padding above; so are rows of dx, with as much more, if grad_rows_apart
+     * says so. The weights' gradient comes in parts, each its own share of dw; the first brings db. All bits are the
+     * same as of the whole. */
+    int (*conv_rows_unit)(const cnn_conv *c, const cnn_conv_epilogue *epilogue);
+    bool (*conv_grad_rows_apart)(const cnn_conv *c);
+    void (*conv_grad_weights_part)(const cnn_conv *c, int n, const float *x, const float *dy, float *dw,
+                                   float *db, int part, int parts, void *scratch);
     /* Spreads the gradient of a pooled, activated output back: dy [n,out_h,out_w,out_c] is overwritten with
      * dpooled at each window's index and 0 elsewhere (everywhere for 255 and for dropped cells). */
     void (*conv_unpool)(const cnn_conv *c, int n, int pool_h, int pool_w, const float *dpooled,
                         const uint8_t *index, float *dy);
+
+    /* A part of a product, some rows and columns of C, is one too; its bits are those of the whole. The scratch, in
+     * bytes, is enough for every part. */
+    size_t (*product_scratch)(const cnn_product *p);
+    void (*product)(const cnn_product *p, void *scratch);
+    /* y [columns,rows] = x [rows,columns] with its axes exchanged. */
+    void (*transpose)(const float *x, int64_t rows, int64_t columns, float *y);
 
     /* Multiply-adds in registers alone, peak_flops_per_round floating-point operations a round: what the speed of
      * the others is measured by. Returns a number that depends on them all. */

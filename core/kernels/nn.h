@@ -4,6 +4,9 @@
 
 #include "kernels/kernels.h"
 
+size_t CNN_KERNEL(product_scratch)(const cnn_product *p);
+void CNN_KERNEL(product)(const cnn_product *p, void *scratch);
+void CNN_KERNEL(transpose)(const float *x, int64_t rows, int64_t columns, float *y);
 void CNN_KERNEL(activate)(cnn_activation_kind kind, float parameter, const float *x, float *y, int64_t n);
 void CNN_KERNEL(activate_grad)(cnn_activation_kind kind, float parameter, const float *z, const float *dy,
                                float *dx, int64_t n);

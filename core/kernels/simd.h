@@ -104,12 +104,28 @@ static inline vf v_min(vf a, vf b) {
 #endif
 }
 
+/* The sum of all lanes: the upper half is added to the lower one, as long as there is one. */
 static inline float v_sum(vf v) {
+#if defined(__x86_64__)
+#if defined(__AVX512F__)
+    __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+#elif defined(__AVX__)
+    __m256 eight = v;
+#endif
+#if defined(__AVX__)
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+#else
+    __m128 four = v;
+#endif
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+#else
     float s[CNN_LANES];
     memcpy(s, &v, sizeof v);
     for (int width = CNN_LANES / 2; width > 0; width /= 2)
         for (int i = 0; i < width; i++) s[i] += s[i + width];
     return s[0];
+#endif
 }
 
 #endif

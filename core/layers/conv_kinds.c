@@ -125,8 +125,11 @@ static cnn_status call_conv1d(cnn_layer *layer, cnn_tensor **out, cnn_tensor *co
                               bool training) {
     const convolution *self = (convolution *)layer;
     (void)n, (void)training;
-    cnn_conv1d a = {&cnn_op_conv1d.class, self->strides[0], self->padding, self->dilation_rate[0],
-                    self->groups};
+    cnn_conv1d a = {.class = &cnn_op_conv1d.class,
+                    .strides = self->strides[0],
+                    .padding = self->padding,
+                    .dilation_rate = self->dilation_rate[0],
+                    .groups = self->groups};
     return convolve(self, out, &cnn_op_conv1d, &a, inputs[0], self->kernel);
 }
 

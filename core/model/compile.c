@@ -3,6 +3,7 @@
  * crossentropy gives way to the loss from logits, which is stable and has the simpler gradient. */
 #include "model/plan_types.h"
 #include "model/graph.h"
+#include "layers/layer.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "ops/loss.h"
@@ -88,6 +89,8 @@ static cnn_status add_step(cnn_plan *plan, const cnn_op *op, const void *attribu
     CNN_TRY(new_step(s, op, attributes, inputs, n_inputs));
     s->training = plan->training && !(source && source->node->inference);
     CNN_TRY(infer_step(plan, s));
+    const cnn_call *call = source ? cnn_call_of(source) : NULL;
+    if (call) s->layer = call->layer;
 
     value v = {.kind = VALUE_COMPUTED, .source = source, .index = -1, .alias_of = -1};
     v.sampled = (!source || has_batch(source)) && s->info.rank > 0 && s->info.shape[0] == plan->batch;
@@ -245,7 +248,7 @@ cnn_status cnn_plan_compile(cnn_plan *plan, const cnn_plan_options *options) {
     for (int i = 0; i < options->n_losses; i++) CNN_TRY(add_loss(plan, &options->losses[i], i));
     count_consumers(plan);
     if (plan->gradients) mark_backward(plan);
-    cnn_plan_fuse(plan);
+    CNN_TRY(cnn_plan_fuse(plan));
     for (int i = 0; i < plan->n_steps; i++) CNN_TRY(infer_step(plan, &plan->steps[i]));
     count_consumers(plan);
     return CNN_OK;

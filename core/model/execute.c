@@ -1,5 +1,6 @@
 /* Runs a plan's passes; see plan.h. */
 #include "model/plan_types.h"
+#include "base/cpu.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "base/status.h"
@@ -14,6 +15,7 @@ typedef struct frame {
     const pass *pass;
     char *scratch, *lane; /* this thread's */
     float *sums;          /* this lane's */
+    double *times;        /* this thread's, where runs are timed */
     int64_t from, to;     /* the samples at hand */
 } frame;
 
@@ -148,15 +150,28 @@ static cnn_status step_backward(const frame *f, const step *s) {
     return CNN_OK;
 }
 
+static cnn_status run_step(const frame *f, int index, bool backward) {
+    const step *s = &f->plan->steps[index];
+    if (!f->times) return backward ? step_backward(f, s) : step_forward(f, s);
+    double start = cnn_seconds();
+    cnn_status status = backward ? step_backward(f, s) : step_forward(f, s);
+    f->times[2 * index + backward] += cnn_seconds() - start;
+    return status;
+}
+
 /* The pass's steps on the samples at hand. */
 static cnn_status run_steps(const frame *f) {
-    const step *steps = f->plan->steps + f->pass->first;
-    if (f->pass->forward)
-        for (int i = 0; i < f->pass->count; i++) CNN_TRY(step_forward(f, &steps[i]));
-    if (f->pass->backward)
-        for (int i = f->pass->count - 1; i >= 0; i--)
-            if (steps[i].backward) CNN_TRY(step_backward(f, &steps[i]));
+    int first = f->pass->first, end = first + f->pass->count;
+    for (int i = first; f->pass->forward && i < end; i++) CNN_TRY(run_step(f, i, false));
+    for (int i = end - 1; f->pass->backward && i >= first; i--)
+        if (f->plan->steps[i].backward) CNN_TRY(run_step(f, i, true));
     return CNN_OK;
+}
+
+/* NULL for threads that came after timing began, too. */
+static double *times_of(const cnn_plan *plan, int thread) {
+    const cnn_plan_times *t = &plan->times;
+    return t->steps && thread < t->threads ? t->steps + (size_t)thread * 2 * (size_t)plan->n_steps : NULL;
 }
 
 /* ---- passes ------------------------------------------------------------------------------------------------ */
@@ -176,8 +191,11 @@ static void run_lane(void *context, int64_t lane, int thread) {
                .feed = r->feed,
                .pass = r->pass,
                .scratch = memory,
-               .lane = memory + r->plan->scratch_bytes};
-    if (r->pass->sums_size > 0) {
+               .lane = memory + r->plan->scratch_bytes,
+               .times = times_of(r->plan, thread)};
+    if (r->pass->sums_size > 0 && r->pass->lanes == 1) {
+        f.sums = r->plan->gradient + r->pass->sums_first; /* nothing to add up */
+    } else if (r->pass->sums_size > 0) {
         f.sums = r->plan->sums + (size_t)lane * r->pass->sums_size;
         memset(f.sums, 0, r->pass->sums_size * sizeof(float));
     }
@@ -198,13 +216,20 @@ static cnn_status run_depth_first(const cnn_plan *plan, const cnn_plan_feed *fee
     pass_run r = {.plan = plan, .feed = feed, .pass = p};
     cnn_parallel(p->lanes, run_lane, &r);
     if (r.failed != CNN_OK) return cnn_fail((cnn_status)r.failed, "%s", r.message);
+    if (p->lanes == 1) return CNN_OK;
     cnn_lanes_sum(plan->gradient + p->sums_first, true, plan->sums, p->lanes, (int64_t)p->sums_size,
                   (int64_t)p->sums_size);
     return CNN_OK;
 }
 
 static cnn_status run_whole(const cnn_plan *plan, const cnn_plan_feed *feed, const pass *p) {
-    frame f = {.plan = plan, .feed = feed, .pass = p, .scratch = plan->threads, .from = 0, .to = plan->batch};
+    frame f = {.plan = plan,
+               .feed = feed,
+               .pass = p,
+               .scratch = plan->threads,
+               .times = times_of(plan, 0),
+               .from = 0,
+               .to = plan->batch};
     return run_steps(&f);
 }
 
@@ -256,21 +281,33 @@ static cnn_status widen_threads(cnn_plan *plan) {
     return CNN_OK;
 }
 
+static cnn_status run_passes(cnn_plan *plan, const cnn_plan_feed *feed) {
+    for (int i = 0; i < plan->n_passes; i++) {
+        const pass *p = &plan->passes[i];
+        prepare_late(plan, feed, p);
+        CNN_TRY(p->depth_first ? run_depth_first(plan, feed, p) : run_whole(plan, feed, p));
+    }
+    return CNN_OK;
+}
+
 cnn_status cnn_plan_run(cnn_plan *plan, const cnn_plan_feed *feed) {
+    double start = plan->times.steps ? cnn_seconds() : 0;
     if (feed->weights_changed) plan->unprepared = true; /* even where this run fails before it prepares */
     CNN_TRY(widen_threads(plan));
     if (plan->gradients) memset(plan->gradient, 0, plan->gradient_floats * sizeof(float));
     preparation all = {plan, feed};
     if (plan->unprepared) cnn_parallel(plan->n_steps, prepare_early, &all);
     plan->unprepared = false;
-    for (int i = 0; i < plan->n_passes; i++) {
-        const pass *p = &plan->passes[i];
-        prepare_late(plan, feed, p);
-        CNN_TRY(p->depth_first ? run_depth_first(plan, feed, p) : run_whole(plan, feed, p));
-    }
+    double prepared = plan->times.steps ? cnn_seconds() : 0;
+    CNN_TRY(run_passes(plan, feed));
     for (int i = 0; i < plan->n_outputs; i++) {
         const value *v = &plan->values[plan_root(plan, plan->outputs[i])];
         if (v->kind == VALUE_INPUT) plan->output_heads[i].data = (void *)feed->inputs[v->index];
+    }
+    if (plan->times.steps) {
+        plan->times.runs++;
+        plan->times.prepare += prepared - start;
+        plan->times.total += cnn_seconds() - start;
     }
     return CNN_OK;
 }
@@ -333,6 +370,7 @@ void cnn_plan_free(cnn_plan *plan) {
     cnn_free(plan->whole);
     cnn_free(plan->threads);
     cnn_free(plan->sums);
+    cnn_plan_stop_timing(plan);
     cnn_free(plan);
 }
 

@@ -17,6 +17,7 @@
 #define CNN_MODEL_PLAN_H
 
 #include "ops/op.h"
+#include "base/text.h"
 
 typedef struct cnn_plan cnn_plan;
 
@@ -49,6 +50,13 @@ typedef struct cnn_plan_feed {
     bool weights_changed; /* since this plan's last run; true for its first */
 } cnn_plan_feed;
 
+/* What its runs took since timing began, in seconds. */
+typedef struct cnn_plan_times {
+    int runs, threads;
+    double total, prepare;
+    double *steps; /* [threads][steps][forward, backward]; NULL: runs are not timed */
+} cnn_plan_times;
+
 cnn_status cnn_plan_new(cnn_plan **out, const cnn_plan_options *options);
 void cnn_plan_free(cnn_plan *plan);
 cnn_status cnn_plan_run(cnn_plan *plan, const cnn_plan_feed *feed);
@@ -63,5 +71,16 @@ cnn_tensor *cnn_plan_variable(const cnn_plan *plan, int index);
 float *cnn_plan_gradient(const cnn_plan *plan, int index);
 
 size_t cnn_plan_bytes(const cnn_plan *plan);
+
+/* From here on runs are timed, until cnn_plan_stop_timing, which forgets what was measured. */
+cnn_status cnn_plan_start_timing(cnn_plan *plan);
+void cnn_plan_stop_timing(cnn_plan *plan);
+const cnn_plan_times *cnn_plan_timed(const cnn_plan *plan);
+
+/* Floating-point operations of one run, of products of weights. */
+double cnn_plan_flops(const cnn_plan *plan);
+
+/* A table of the plan's passes and steps, with times where there are some. peak: multiply-adds' GFLOP/s of all threads. */
+void cnn_plan_describe(cnn_text *text, const cnn_plan *plan, double peak);
 
 #endif

@@ -31,9 +31,13 @@ typedef struct value {
 /* How backward of a step reaches the gradient of one of its inputs. */
 typedef enum gradient_mode { GRADIENT_NONE, GRADIENT_DIRECT, GRADIENT_VIA_TEMPORARY } gradient_mode;
 
+enum { MOST_FUSED = 3 };
+
 typedef struct step {
     const cnn_op *op;
-    void *attributes; /* owned */
+    const cnn_op *fused[MOST_FUSED]; /* what it took over of the steps after it; NULL-terminated */
+    const struct cnn_layer *layer; /* whose call has this for its result, borrowed from the graph; or NULL */
+    void *attributes;              /* owned */
     cnn_op_info info;
     int n_inputs;
     int *inputs; /* values; owned */
@@ -86,6 +90,8 @@ struct cnn_plan {
     char *whole, *threads; /* per thread: scratch, then lane memory */
     int n_threads;
     float *sums;
+
+    cnn_plan_times times;
 };
 
 /* The value whose memory this one is. */
@@ -104,7 +110,7 @@ static inline bool step_needs(const step *s, int input) {
 }
 
 cnn_status cnn_plan_compile(cnn_plan *plan, const cnn_plan_options *options);
-void cnn_plan_fuse(cnn_plan *plan);
+cnn_status cnn_plan_fuse(cnn_plan *plan);
 cnn_status cnn_plan_schedule(cnn_plan *plan);
 
 /* ---- arena ----------------------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* 2-D convolution (in truth cross-correlation, as everywhere in deep learning), with the bias, and, where a plan
  * fuses them, relu and max pooling in the same pass. */
 #include "ops/conv.h"
+#include "ops/conv_split.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
@@ -57,9 +58,9 @@ static bool pooled(const cnn_conv2d *a) {
     return a->pool[0] > 1 || a->pool[1] > 1;
 }
 
-static cnn_conv_epilogue epilogue(const cnn_op_call *call) {
+static cnn_conv_epilogue epilogue(const cnn_op_call *call, const float *folded) {
     const cnn_conv2d *a = call->attributes;
-    return (cnn_conv_epilogue){.bias = call->n_inputs > 2 ? cnn_f32(call->inputs[2]) : NULL,
+    return (cnn_conv_epilogue){.bias = cnn_conv_bias(&a->fold, call, folded),
                                .relu = a->relu,
                                .pool_h = a->pool[0],
                                .pool_w = a->pool[1]};
@@ -133,7 +134,8 @@ static cnn_status infer(const void *attributes, const cnn_tensor *const *inputs,
                         cnn_op_info *info) {
     const cnn_conv2d *a = attributes;
     const cnn_tensor *x = inputs[0], *w = inputs[1];
-    CNN_TRY(check_shapes(a, x, w, n_inputs > 2 ? inputs[2] : NULL));
+    CNN_TRY(cnn_conv_check_inputs("conv2d", &a->fold, n_inputs));
+    CNN_TRY(check_shapes(a, x, w, cnn_conv_own_inputs(&a->fold, n_inputs) > 2 ? inputs[2] : NULL));
     cnn_conv c = geometry(a, x, w);
     if (c.out_h < a->pool[0] || c.out_w < a->pool[1]) {
         char shape[CNN_SHAPE_TEXT];
@@ -147,11 +149,15 @@ static cnn_status infer(const void *attributes, const cnn_tensor *const *inputs,
     info->shape[1] = c.out_h / a->pool[0];
     info->shape[2] = c.out_w / a->pool[1];
     info->shape[3] = c.out_c;
+    info->flops = cnn_conv_flops(&c);
 
     const cnn_kernels *k = cnn_kernel();
     cnn_conv_epilogue e = {.relu = a->relu, .pool_h = a->pool[0], .pool_w = a->pool[1]};
-    info->prepared = (k->conv_packed_size(&c) + k->conv_packed_grad_size(&c)) * sizeof(float) + CNN_ALIGN;
-    info->scratch = k->conv_scratch(&c, &e) + sums_floats(&c) * sizeof(float) + CNN_ALIGN;
+    info->prepared = (k->conv_packed_size(&c) + k->conv_packed_grad_size(&c) +
+                      cnn_conv_folded_floats(&a->fold, w, c.out_c)) *
+                         sizeof(float) +
+                     2 * CNN_ALIGN;
+    info->scratch = cnn_conv_scratch(&c, &e, x->shape[0]) + sums_floats(&c) * sizeof(float) + CNN_ALIGN;
     if (pooled(a)) info->saved = (size_t)(info->shape[1] * info->shape[2] * info->shape[3]);
     return CNN_OK;
 }
@@ -161,20 +167,28 @@ static float *packed_gradient(const cnn_kernels *k, const cnn_conv *c, void *pre
     return (float *)prepared + CNN_ROUND_UP(k->conv_packed_size(c), CNN_ALIGN / sizeof(float));
 }
 
+/* What is folded lies behind both; there is no gradient then. */
+static float *folded_behind(const cnn_kernels *k, const cnn_conv *c, void *prepared) {
+    return packed_gradient(k, c, prepared) +
+           CNN_ROUND_UP(k->conv_packed_grad_size(c), CNN_ALIGN / sizeof(float));
+}
+
 static void prepare(const cnn_op_call *call) {
     const cnn_kernels *k = cnn_kernel();
-    cnn_conv c = geometry(call->attributes, call->inputs[0], call->inputs[1]);
-    const float *w = cnn_f32(call->inputs[1]);
-    k->conv_pack(&c, w, call->prepared);
-    if (call->backward_follows) k->conv_pack_grad(&c, w, packed_gradient(k, &c, call->prepared));
+    const cnn_conv2d *a = call->attributes;
+    cnn_conv c = geometry(a, call->inputs[0], call->inputs[1]);
+    const float *w = cnn_conv_fold_weights(&a->fold, call, c.out_c, folded_behind(k, &c, call->prepared));
+    if (!call->forward_done) k->conv_pack(&c, w, call->prepared);
+    if (call->backward_follows && !(call->forward_done && !call->grad_inputs[0]))
+        k->conv_pack_grad(&c, w, packed_gradient(k, &c, call->prepared));
 }
 
 static cnn_status forward(const cnn_op_call *call) {
     const cnn_tensor *x = call->inputs[0];
     cnn_conv c = geometry(call->attributes, x, call->inputs[1]);
-    cnn_conv_epilogue e = epilogue(call);
-    cnn_kernel()->conv_forward(&c, (int)x->shape[0], cnn_f32(x), call->prepared, &e, cnn_f32(call->output),
-                               call->saved, call->scratch);
+    cnn_conv_epilogue e = epilogue(call, folded_behind(cnn_kernel(), &c, call->prepared));
+    cnn_conv_forward(&c, x->shape[0], cnn_f32(x), call->prepared, &e, cnn_f32(call->output), call->saved,
+                     call->scratch);
     return CNN_OK;
 }
 
@@ -208,9 +222,9 @@ static cnn_status backward(const cnn_op_call *call) {
         count = x->shape[0] - first < samples_at_once(&c) ? x->shape[0] - first : samples_at_once(&c);
         const float *dy = sums_gradient(call, &c, first, count, sums);
         if (dw || db)
-            k->conv_grad_weights(&c, (int)count, cnn_f32(x) + (size_t)first * row, dy,
-                                 dw ? cnn_f32(dw) : NULL, db ? cnn_f32(db) : NULL, scratch);
-        if (dx) k->conv_grad_input(&c, (int)count, dy, packed, cnn_f32(dx) + (size_t)first * row, scratch);
+            cnn_conv_grad_weights(&c, count, cnn_f32(x) + (size_t)first * row, dy, dw ? cnn_f32(dw) : NULL,
+                                  db ? cnn_f32(db) : NULL, scratch);
+        if (dx) cnn_conv_grad_input(&c, count, dy, packed, cnn_f32(dx) + (size_t)first * row, scratch);
     }
     return CNN_OK;
 }
@@ -220,9 +234,9 @@ const cnn_op cnn_op_conv2d = {
                        "2-D convolution of x [N,H,W,C] with weights [height,width,C/groups,filters], plus "
                        "bias [filters] if given: [N,H',W',filters]."),
     .min_inputs = 2,
-    .max_inputs = 3,
+    .max_inputs = 3 + CNN_FOLD_INPUTS,
     .per_sample = true,
-    .shared = 1u << 1 | 1u << 2,
+    .shared = ((1u << (3 + CNN_FOLD_INPUTS)) - 1) & ~1u,
     /* The output tells relu's sign; with pooling the saved index does. */
     .needs = 1u << 0 | CNN_NEEDS_OUTPUT,
     .infer = infer,

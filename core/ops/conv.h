@@ -2,7 +2,7 @@
 #ifndef CNN_OPS_CONV_H
 #define CNN_OPS_CONV_H
 
-#include "ops/op.h"
+#include "ops/conv_fold.h"
 
 enum { CNN_PADDING_VALID, CNN_PADDING_SAME }; /* positions in "valid same" */
 
@@ -15,6 +15,7 @@ typedef struct cnn_conv2d {
     /* Fused by a plan: relu on the sums, then max pooling without overlap (1: none). */
     bool relu;
     int pool[2];
+    cnn_conv_fold fold;
 } cnn_conv2d;
 
 /* inputs x [N,H,W,C], weights [kh,kw,C/groups,K], optionally bias [K]. */

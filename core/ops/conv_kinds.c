@@ -2,6 +2,7 @@
  * groups as channels). Weights and activations lie in memory as the 2-D kernels take them; only the geometry is made
  * here. */
 #include "ops/conv_kinds.h"
+#include "ops/conv_split.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
@@ -53,6 +54,14 @@ static cnn_conv depthwise_geometry(const cnn_depthwise_conv2d *a, const cnn_tens
     return c;
 }
 
+static const cnn_conv_fused *fused_of(const void *attributes) {
+    return ((const cnn_object *)attributes)->class == &cnn_op_conv1d.class ? &((const cnn_conv1d *)attributes)
+                                                                                  ->fused
+                                                                           : &((const cnn_depthwise_conv2d *)
+                                                                                   attributes)
+                                                                                  ->fused;
+}
+
 static cnn_conv geometry(const void *attributes, const cnn_tensor *const *inputs) {
     return ((const cnn_object *)attributes)->class == &cnn_op_conv1d.class ? conv1d_geometry(attributes,
                                                                                              inputs[0],
@@ -71,7 +80,10 @@ static cnn_status misfit(const char *who, const cnn_tensor *x, const cnn_tensor 
                     cnn_shape_text(weights, sizeof weights, w->rank, w->shape));
 }
 
-static cnn_status check_bias(const char *who, const cnn_tensor *bias, int filters) {
+static cnn_status check_bias(const char *who, const cnn_conv_fold *f, const cnn_tensor *const *inputs,
+                             int n_inputs, int filters) {
+    CNN_TRY(cnn_conv_check_inputs(who, f, n_inputs));
+    const cnn_tensor *bias = cnn_conv_own_inputs(f, n_inputs) > 2 ? inputs[2] : NULL;
     char shape[CNN_SHAPE_TEXT];
     if (!bias || (bias->rank == 1 && bias->shape[0] == filters)) return CNN_OK;
     return cnn_fail(CNN_ERROR_SHAPE, "%s: expected a bias (%d,), got shape %s", who, filters,
@@ -79,7 +91,9 @@ static cnn_status check_bias(const char *who, const cnn_tensor *bias, int filter
 }
 
 /* The memory of a convolution; and an error if its window does not fit. */
-static cnn_status plan_memory(const char *who, const cnn_conv *c, const cnn_tensor *x, cnn_op_info *info) {
+static cnn_status plan_memory(const char *who, const cnn_conv *c, const cnn_conv_fold *f,
+                              const cnn_tensor *const *inputs, cnn_op_info *info) {
+    const cnn_tensor *x = inputs[0];
     char shape[CNN_SHAPE_TEXT];
     if (c->out_h < 1 || c->out_w < 1)
         return cnn_fail(CNN_ERROR_SHAPE, "%s: a %d×%d window does not fit an input of shape %s", who,
@@ -87,8 +101,12 @@ static cnn_status plan_memory(const char *who, const cnn_conv *c, const cnn_tens
                         (int)cnn_window_extent(c->kernel_w, c->dilation_w),
                         cnn_shape_text(shape, sizeof shape, x->rank, x->shape));
     const cnn_kernels *k = cnn_kernel();
-    info->prepared = (k->conv_packed_size(c) + k->conv_packed_grad_size(c)) * sizeof(float) + CNN_ALIGN;
-    info->scratch = k->conv_scratch(c, NULL);
+    info->flops = cnn_conv_flops(c);
+    info->prepared = (k->conv_packed_size(c) + k->conv_packed_grad_size(c) +
+                      cnn_conv_folded_floats(f, inputs[1], c->out_c)) *
+                         sizeof(float) +
+                     2 * CNN_ALIGN;
+    info->scratch = cnn_conv_scratch(c, NULL, x->shape[0]);
     return CNN_OK;
 }
 
@@ -103,8 +121,8 @@ static cnn_status conv1d_infer(const void *attributes, const cnn_tensor *const *
                       "weights of C/groups channels and groups that divide channels and filters");
     CNN_TRY(cnn_conv_check_sizes("conv1d", x, w, 1, &a->strides, &a->dilation_rate));
     cnn_conv c = geometry(a, inputs);
-    CNN_TRY(check_bias("conv1d", n_inputs > 2 ? inputs[2] : NULL, c.out_c));
-    CNN_TRY(plan_memory("conv1d", &c, x, info));
+    CNN_TRY(check_bias("conv1d", &a->fused.fold, inputs, n_inputs, c.out_c));
+    CNN_TRY(plan_memory("conv1d", &c, &a->fused.fold, inputs, info));
     info->rank = 3;
     info->shape[0] = x->shape[0];
     info->shape[1] = c.out_w;
@@ -121,8 +139,8 @@ static cnn_status depthwise_infer(const void *attributes, const cnn_tensor *cons
     CNN_TRY(cnn_conv_check_sizes("depthwise_conv2d", x, w, 2, a->strides, a->dilation_rate));
     if (x->shape[3] * w->shape[3] > INT_MAX) return misfit("depthwise_conv2d", x, w, "fewer channels");
     cnn_conv c = geometry(attributes, inputs);
-    CNN_TRY(check_bias("depthwise_conv2d", n_inputs > 2 ? inputs[2] : NULL, c.out_c));
-    CNN_TRY(plan_memory("depthwise_conv2d", &c, x, info));
+    CNN_TRY(check_bias("depthwise_conv2d", &a->fused.fold, inputs, n_inputs, c.out_c));
+    CNN_TRY(plan_memory("depthwise_conv2d", &c, &a->fused.fold, inputs, info));
     info->rank = 4;
     info->shape[0] = x->shape[0];
     info->shape[1] = c.out_h;
@@ -138,33 +156,42 @@ static float *packed_gradient(const cnn_conv *c, void *prepared) {
     return (float *)prepared + CNN_ROUND_UP(cnn_kernel()->conv_packed_size(c), CNN_ALIGN / sizeof(float));
 }
 
+/* What is folded lies behind both. */
+static float *folded_behind(const cnn_conv *c, void *prepared) {
+    return packed_gradient(c, prepared) +
+           CNN_ROUND_UP(cnn_kernel()->conv_packed_grad_size(c), CNN_ALIGN / sizeof(float));
+}
+
 static void prepare(const cnn_op_call *call) {
     const cnn_kernels *k = cnn_kernel();
     cnn_conv c = geometry(call->attributes, call->inputs);
-    const float *w = cnn_f32(call->inputs[1]);
-    k->conv_pack(&c, w, call->prepared);
-    if (call->backward_follows) k->conv_pack_grad(&c, w, packed_gradient(&c, call->prepared));
+    const float *w = cnn_conv_fold_weights(&fused_of(call->attributes)->fold, call, c.out_c,
+                                           folded_behind(&c, call->prepared));
+    if (!call->forward_done) k->conv_pack(&c, w, call->prepared);
+    if (call->backward_follows && !(call->forward_done && !call->grad_inputs[0]))
+        k->conv_pack_grad(&c, w, packed_gradient(&c, call->prepared));
 }
 
 static cnn_status forward(const cnn_op_call *call) {
     cnn_conv c = geometry(call->attributes, call->inputs);
-    cnn_conv_epilogue e = {.bias = call->n_inputs > 2 ? cnn_f32(call->inputs[2]) : NULL};
-    cnn_kernel()->conv_forward(&c, (int)call->inputs[0]->shape[0], cnn_f32(call->inputs[0]), call->prepared,
-                               &e, cnn_f32(call->output), NULL, call->scratch);
+    const cnn_conv_fused *f = fused_of(call->attributes);
+    cnn_conv_epilogue e = {.bias = cnn_conv_bias(&f->fold, call, folded_behind(&c, call->prepared)),
+                           .relu = f->relu};
+    cnn_conv_forward(&c, call->inputs[0]->shape[0], cnn_f32(call->inputs[0]), call->prepared, &e,
+                     cnn_f32(call->output), NULL, call->scratch);
     return CNN_OK;
 }
 
 static cnn_status backward(const cnn_op_call *call) {
-    const cnn_kernels *k = cnn_kernel();
     cnn_conv c = geometry(call->attributes, call->inputs);
-    int n = (int)call->inputs[0]->shape[0];
+    int64_t n = call->inputs[0]->shape[0];
     const float *dy = cnn_f32(call->grad_output);
     cnn_tensor *dx = call->grad_inputs[0], *dw = call->grad_inputs[1],
                *db = call->n_inputs > 2 ? call->grad_inputs[2] : NULL;
     if (dw || db)
-        k->conv_grad_weights(&c, n, cnn_f32(call->inputs[0]), dy, dw ? cnn_f32(dw) : NULL,
-                             db ? cnn_f32(db) : NULL, call->scratch);
-    if (dx) k->conv_grad_input(&c, n, dy, packed_gradient(&c, call->prepared), cnn_f32(dx), call->scratch);
+        cnn_conv_grad_weights(&c, n, cnn_f32(call->inputs[0]), dy, dw ? cnn_f32(dw) : NULL,
+                              db ? cnn_f32(db) : NULL, call->scratch);
+    if (dx) cnn_conv_grad_input(&c, n, dy, packed_gradient(&c, call->prepared), cnn_f32(dx), call->scratch);
     return CNN_OK;
 }
 
@@ -183,9 +210,9 @@ const cnn_op cnn_op_conv1d = {
                   "1-D convolution of x [N,L,C] with weights [size,C/groups,filters], plus bias [filters] "
                   "if given: [N,L',filters]."),
     .min_inputs = 2,
-    .max_inputs = 3,
+    .max_inputs = 3 + CNN_FOLD_INPUTS,
     .per_sample = true,
-    .shared = 1u << 1 | 1u << 2,
+    .shared = ((1u << (3 + CNN_FOLD_INPUTS)) - 1) & ~1u,
     .needs = 1u << 0,
     .infer = conv1d_infer,
     .prepare = prepare,
@@ -207,9 +234,9 @@ const cnn_op cnn_op_depthwise_conv2d = {
                   "Each channel convolved with windows of its own: x [N,H,W,C] with weights "
                   "[height,width,C,multiplier], plus bias [C·multiplier] if given: [N,H',W',C·multiplier]."),
     .min_inputs = 2,
-    .max_inputs = 3,
+    .max_inputs = 3 + CNN_FOLD_INPUTS,
     .per_sample = true,
-    .shared = 1u << 1 | 1u << 2,
+    .shared = ((1u << (3 + CNN_FOLD_INPUTS)) - 1) & ~1u,
     .needs = 1u << 0,
     .infer = depthwise_infer,
     .prepare = prepare,

@@ -6,9 +6,16 @@
 
 enum { CNN_PADDING_CAUSAL = CNN_PADDING_SAME + 1 }; /* position in "valid same causal" */
 
+/* What a plan without gradients does in the same pass: batch normalization, then relu. */
+typedef struct cnn_conv_fused {
+    bool relu;
+    cnn_conv_fold fold;
+} cnn_conv_fused;
+
 typedef struct cnn_conv1d {
     const cnn_class *class;
     int strides, padding, dilation_rate, groups;
+    cnn_conv_fused fused;
 } cnn_conv1d;
 
 typedef struct cnn_depthwise_conv2d {
@@ -16,6 +23,7 @@ typedef struct cnn_depthwise_conv2d {
     int strides[2];
     int padding;
     int dilation_rate[2];
+    cnn_conv_fused fused;
 } cnn_depthwise_conv2d;
 
 typedef struct cnn_conv2d_transpose {
@@ -24,6 +32,7 @@ typedef struct cnn_conv2d_transpose {
     int padding;
     int output_padding[2]; /* INT_MIN: not given */
     int dilation_rate[2];
+    bool relu; /* set by a plan without gradients */
 } cnn_conv2d_transpose;
 
 /* conv1d: x [N,L,C], weights [k,C/groups,filters], optionally bias [filters].

@@ -3,6 +3,7 @@
  * [kh,kw,filters,C] is the weights. So its forward pass is that one's gradient to the input, its own gradient to the
  * input that one's forward pass, and the gradient to the weights is the same with the two pictures exchanged. */
 #include "ops/conv_kinds.h"
+#include "ops/conv_split.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
@@ -85,8 +86,9 @@ static cnn_status infer(const void *attributes, const cnn_tensor *const *inputs,
     info->shape[1] = c.in_h;
     info->shape[2] = c.in_w;
     info->shape[3] = c.in_c;
+    info->flops = cnn_conv_flops(&c);
     info->prepared = (k->conv_packed_size(&c) + k->conv_packed_grad_size(&c)) * sizeof(float) + CNN_ALIGN;
-    info->scratch = k->conv_scratch(&c, NULL);
+    info->scratch = cnn_conv_scratch(&c, NULL, x->shape[0]);
     return CNN_OK;
 }
 
@@ -100,8 +102,9 @@ static void prepare(const cnn_op_call *call) {
     const cnn_kernels *k = cnn_kernel();
     cnn_conv c = geometry(call->attributes, call->inputs[0], call->inputs[1]);
     const float *w = cnn_f32(call->inputs[1]);
-    k->conv_pack_grad(&c, w, call->prepared);
-    if (call->backward_follows) k->conv_pack(&c, w, packed_backward(&c, call->prepared));
+    if (!call->forward_done) k->conv_pack_grad(&c, w, call->prepared);
+    if (call->backward_follows && !(call->forward_done && !call->grad_inputs[0]))
+        k->conv_pack(&c, w, packed_backward(&c, call->prepared));
 }
 
 static cnn_status forward(const cnn_op_call *call) {
@@ -109,9 +112,10 @@ static cnn_status forward(const cnn_op_call *call) {
     const cnn_tensor *x = call->inputs[0];
     cnn_conv c = geometry(call->attributes, x, call->inputs[1]);
     float *y = cnn_f32(call->output);
-    k->conv_grad_input(&c, (int)x->shape[0], cnn_f32(x), call->prepared, y, call->scratch);
-    if (call->n_inputs > 2)
-        k->bias_relu(cnn_f32(call->inputs[2]), false, y, y, call->output->size / c.in_c, c.in_c);
+    cnn_conv_grad_input(&c, x->shape[0], cnn_f32(x), call->prepared, y, call->scratch);
+    const float *bias = call->n_inputs > 2 ? cnn_f32(call->inputs[2]) : NULL;
+    bool relu = ((const cnn_conv2d_transpose *)call->attributes)->relu;
+    if (bias || relu) k->bias_relu(bias, relu, y, y, call->output->size / c.in_c, c.in_c);
     return CNN_OK;
 }
 
@@ -119,13 +123,13 @@ static cnn_status backward(const cnn_op_call *call) {
     const cnn_kernels *k = cnn_kernel();
     const cnn_tensor *x = call->inputs[0], *dy = call->grad_output;
     cnn_conv c = geometry(call->attributes, x, call->inputs[1]);
-    int n = (int)x->shape[0];
+    int64_t n = x->shape[0];
     cnn_tensor *dx = call->grad_inputs[0], *dw = call->grad_inputs[1],
                *db = call->n_inputs > 2 ? call->grad_inputs[2] : NULL;
     if (dx)
-        k->conv_forward(&c, n, cnn_f32(dy), packed_backward(&c, call->prepared), NULL, cnn_f32(dx), NULL,
-                        call->scratch);
-    if (dw) k->conv_grad_weights(&c, n, cnn_f32(dy), cnn_f32(x), cnn_f32(dw), NULL, call->scratch);
+        cnn_conv_forward(&c, n, cnn_f32(dy), packed_backward(&c, call->prepared), NULL, cnn_f32(dx), NULL,
+                         call->scratch);
+    if (dw) cnn_conv_grad_weights(&c, n, cnn_f32(dy), cnn_f32(x), cnn_f32(dw), NULL, call->scratch);
     if (db) k->sum_rows(cnn_f32(dy), dy->size / c.in_c, c.in_c, c.in_c, cnn_f32(db));
     return CNN_OK;
 }

@@ -1,6 +1,8 @@
 /* The dense layer's product with its bias and, where a plan fuses it, relu; and the bias alone. */
 #include "ops/dense.h"
+#include "ops/product.h"
 #include "ops/shape.h"
+#include "base/memory.h"
 #include "base/parallel.h"
 #include "base/status.h"
 #include "base/text.h"
@@ -41,6 +43,72 @@ static int64_t block_rows(int64_t outputs) {
     return rows < 32 ? 32 : rows > 1024 ? 1024 : rows;
 }
 
+/* Weights [k,m] that small are transposed once a step: lanes of a few samples each would do it time and again. */
+static bool is_small(int64_t k, int64_t m) {
+    return k * m <= 1 << 15;
+}
+
+/* The three products of `rows` samples: x·w, dy·wᵀ, where w may come transposed, and xᵀ·dy, which is added. */
+static cnn_product product_y(int64_t rows, int64_t k, int64_t m, const float *x, const float *w, float *y) {
+    return (cnn_product){.rows = rows,
+                         .columns = m,
+                         .steps = k,
+                         .a = x,
+                         .b = w,
+                         .c = y,
+                         .a_row = k,
+                         .a_step = 1,
+                         .b_step = m,
+                         .b_column = 1,
+                         .c_row = m};
+}
+
+static cnn_product product_dx(int64_t rows, int64_t k, int64_t m, const float *dy, const float *w,
+                              const float *transposed, float *dx) {
+    return (cnn_product){.rows = rows,
+                         .columns = k,
+                         .steps = m,
+                         .a = dy,
+                         .b = transposed ? transposed : w,
+                         .c = dx,
+                         .a_row = m,
+                         .a_step = 1,
+                         .b_step = transposed ? k : 1,
+                         .b_column = transposed ? 1 : m,
+                         .c_row = k};
+}
+
+static cnn_product product_dw(int64_t rows, int64_t k, int64_t m, const float *x, const float *dy,
+                              float *dw) {
+    return (cnn_product){.rows = k,
+                         .columns = m,
+                         .steps = rows,
+                         .a = x,
+                         .b = dy,
+                         .c = dw,
+                         .a_row = 1,
+                         .a_step = k,
+                         .b_step = m,
+                         .b_column = 1,
+                         .c_row = m,
+                         .add = true};
+}
+
+/* Backward's gradients before relu come first. */
+static size_t sums_bytes(const cnn_dense *a, int64_t rows, int64_t m) {
+    int64_t block = block_rows(m);
+    return a->relu ? CNN_ROUND_UP((size_t)((rows < block ? rows : block) * m) * sizeof(float), CNN_ALIGN) : 0;
+}
+
+static size_t scratch_bytes(int64_t rows, int64_t k, int64_t m) {
+    cnn_product y = product_y(rows, k, m, NULL, NULL, NULL),
+                dx = product_dx(rows, k, m, NULL, NULL, NULL, NULL),
+                dw = product_dw(rows, k, m, NULL, NULL, NULL);
+    size_t forward = cnn_products_scratch(&y),
+           backward = cnn_products_scratch(&dx) + cnn_products_scratch(&dw);
+    return forward > backward ? forward : backward;
+}
+
 static cnn_status infer(const void *attributes, const cnn_tensor *const *inputs, int n_inputs,
                         cnn_op_info *info) {
     const cnn_dense *a = attributes;
@@ -56,43 +124,47 @@ static cnn_status infer(const void *attributes, const cnn_tensor *const *inputs,
     if (n_inputs > 2) CNN_TRY(check_bias("dense", inputs[2], w->shape[1]));
     cnn_infer_like(info, x);
     info->shape[x->rank - 1] = w->shape[1];
-    if (a->relu) info->scratch = (size_t)(block_rows(w->shape[1]) * w->shape[1]) * sizeof(float);
+    info->flops =
+        x->size > 0 && x->shape[0] > 0 ? 2.0 * (double)(x->size / x->shape[0]) * (double)w->shape[1] : 0;
+    int64_t k = w->shape[0], m = w->shape[1];
+    int64_t rows = x->shape[0] > 0 ? cnn_sizes_product(x, 0, x->rank - 1) : 0; /* 0: not known yet */
+    info->scratch = sums_bytes(a, rows, m) + scratch_bytes(rows, k, m);
+    if (is_small(k, m)) info->prepared = (size_t)(k * m) * sizeof(float);
     return CNN_OK;
 }
 
-typedef struct epilogue {
-    const float *bias;
-    bool relu;
-    float *y;
-    int64_t columns;
-} epilogue;
-
-static void finish_rows(void *context, int64_t from, int64_t to) {
-    const epilogue *e = context;
-    float *y = e->y + from * e->columns;
-    cnn_kernel()->bias_relu(e->bias, e->relu, y, y, to - from, e->columns);
+static void prepare(const cnn_op_call *call) {
+    const cnn_tensor *w = call->inputs[1];
+    bool wanted = call->backward_follows && !(call->forward_done && !call->grad_inputs[0]);
+    if (wanted && is_small(w->shape[0], w->shape[1]))
+        cnn_kernel()->transpose(cnn_f32(w), w->shape[0], w->shape[1], call->prepared);
 }
 
 static cnn_status forward(const cnn_op_call *call) {
     const cnn_dense *a = call->attributes;
     const cnn_tensor *w = call->inputs[1];
-    const float *bias = call->n_inputs > 2 ? cnn_f32(call->inputs[2]) : NULL;
-    int64_t k = w->shape[0], m = w->shape[1],
-            rows = cnn_sizes_product(call->output, 0, call->output->rank - 1);
-    float *y = cnn_f32(call->output);
-    cnn_gemm(false, false, rows, m, k, 1, cnn_f32(call->inputs[0]), k, cnn_f32(w), m, 0, y, m);
-    epilogue e = {bias, a->relu, y, m};
-    if (bias || a->relu) cnn_parallel_ranges(rows, 1 + (1 << 16) / (m + 1), finish_rows, &e);
+    int64_t rows = cnn_sizes_product(call->output, 0, call->output->rank - 1);
+    cnn_product p = product_y(rows, w->shape[0], w->shape[1], cnn_f32(call->inputs[0]), cnn_f32(w),
+                              cnn_f32(call->output));
+    p.bias = call->n_inputs > 2 ? cnn_f32(call->inputs[2]) : NULL;
+    p.relu = a->relu;
+    cnn_products(&p, 1, call->scratch);
     return CNN_OK;
 }
 
 /* The gradients from those of `rows` rows of sums. dx is overwritten, the others are added to. */
-static void backward_rows(const cnn_op_call *call, const float *x, const float *dy, int64_t rows, float *dx) {
+static void backward_rows(const cnn_op_call *call, const float *x, const float *dy, int64_t rows, float *dx,
+                          void *scratch) {
     const cnn_tensor *w = call->inputs[1];
     int64_t k = w->shape[0], m = w->shape[1];
     cnn_tensor *dw = call->grad_inputs[1], *db = call->n_inputs > 2 ? call->grad_inputs[2] : NULL;
-    if (dx) cnn_gemm(false, true, rows, k, m, 1, dy, m, cnn_f32(w), m, 0, dx, k);
-    if (dw) cnn_gemm(true, false, k, m, rows, 1, x, k, dy, m, 1, cnn_f32(dw), m);
+    cnn_product products[CNN_MAX_PRODUCTS];
+    int count = 0;
+    if (dx)
+        products[count++] =
+            product_dx(rows, k, m, dy, cnn_f32(w), is_small(k, m) ? call->prepared : NULL, dx);
+    if (dw) products[count++] = product_dw(rows, k, m, x, dy, cnn_f32(dw));
+    cnn_products(products, count, scratch);
     if (db) add_rows(dy, rows, m, cnn_f32(db));
 }
 
@@ -103,15 +175,16 @@ static cnn_status backward(const cnn_op_call *call) {
     const float *x = cnn_f32(call->inputs[0]), *dy = cnn_f32(gradient);
     float *dx = call->grad_inputs[0] ? cnn_f32(call->grad_inputs[0]) : NULL, *sums = call->scratch;
     if (!a->relu) {
-        backward_rows(call, x, dy, rows, dx);
+        backward_rows(call, x, dy, rows, dx, call->scratch);
         return CNN_OK;
     }
     const float *y = cnn_f32(call->output);
     int64_t block = block_rows(m);
+    char *scratch = (char *)call->scratch + sums_bytes(a, rows, m);
     for (int64_t from = 0; from < rows; from += block) {
         int64_t count = rows - from < block ? rows - from : block;
         cnn_kernel()->activate_grad(CNN_ACTIVATION_RELU, 0, y + from * m, dy + from * m, sums, count * m);
-        backward_rows(call, x + from * k, sums, count, dx ? dx + from * k : NULL);
+        backward_rows(call, x + from * k, sums, count, dx ? dx + from * k : NULL, scratch);
     }
     return CNN_OK;
 }
@@ -129,6 +202,7 @@ const cnn_op cnn_op_dense = {.class =
                              .shared = 1u << 1 | 1u << 2,
                              .needs = 1u << 0 | 1u << 1 | CNN_NEEDS_OUTPUT,
                              .infer = infer,
+                             .prepare = prepare,
                              .forward = forward,
                              .backward = backward};
 

@@ -56,7 +56,7 @@ static void run_lane(void *context, int64_t lane, int thread) {
         grad_list[i] = NULL;
         if (!r->backward || !call.grad_inputs[i]) continue;
         grads[i] = shared ? *call.grad_inputs[i] : rows(call.grad_inputs[i], from, to);
-        if (shared) grads[i].data = r->sums + (size_t)lane * r->sums_stride + r->sums_at[i];
+        if (shared && r->lanes > 1) grads[i].data = r->sums + (size_t)lane * r->sums_stride + r->sums_at[i];
         grad_list[i] = &grads[i];
     }
     call.inputs = input_list;
@@ -75,7 +75,13 @@ static void run_lane(void *context, int64_t lane, int thread) {
         snprintf(r->message, sizeof r->message, "%s", cnn_error_message());
 }
 
-/* Memory for the lanes' sums of shared gradients, cleared. */
+static void clear_shared(const run *r) {
+    for (int i = 0; i < r->call.n_inputs; i++)
+        if (is_shared(r->op, i) && r->call.grad_inputs[i])
+            memset(r->call.grad_inputs[i]->data, 0, cnn_tensor_bytes(r->call.grad_inputs[i]));
+}
+
+/* Memory for the lanes' sums of shared gradients, cleared. A single lane adds to these themselves. */
 static cnn_status make_sums(run *r) {
     size_t floats = 0;
     for (int i = 0; i < r->call.n_inputs; i++) {
@@ -85,6 +91,10 @@ static cnn_status make_sums(run *r) {
     }
     r->sums_stride = floats;
     r->lanes = cnn_lane_count(r->call.output->shape[0], floats * sizeof(float));
+    if (r->lanes == 1) {
+        clear_shared(r);
+        return CNN_OK;
+    }
     size_t bytes = floats * sizeof(float) * (size_t)r->lanes;
     r->sums = cnn_calloc(bytes);
     return r->sums ? CNN_OK : cnn_fail_memory(bytes);
@@ -100,11 +110,7 @@ static void add_sums(run *r) {
 }
 
 static cnn_status run_whole(run *r) {
-    if (r->backward) {
-        for (int i = 0; i < r->call.n_inputs; i++)
-            if (is_shared(r->op, i) && r->call.grad_inputs[i])
-                memset(r->call.grad_inputs[i]->data, 0, cnn_tensor_bytes(r->call.grad_inputs[i]));
-    }
+    if (r->backward) clear_shared(r);
     r->call.scratch = r->scratch;
     return r->backward ? r->op->backward(&r->call) : r->op->forward(&r->call);
 }
@@ -116,7 +122,7 @@ static cnn_status run_in_lanes(run *r) {
         r->lanes = cnn_lane_count(r->call.output->shape[0], 0);
     cnn_parallel(r->lanes, run_lane, r);
     if (r->failed != CNN_OK) return cnn_fail((cnn_status)r->failed, "%s", r->message);
-    if (r->backward) add_sums(r);
+    if (r->backward && r->lanes > 1) add_sums(r);
     return CNN_OK;
 }
 
@@ -177,6 +183,7 @@ cnn_status cnn_op_backward(const cnn_op *op, const void *attributes, const cnn_o
                       .training = training,
                       .step = step,
                       .backward_follows = true,
+                      .forward_done = true,
                       .grad_output = grad_output,
                       .grad_inputs = grad_inputs}};
     return run_op(&r);

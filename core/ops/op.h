@@ -35,6 +35,8 @@ typedef struct cnn_op_info {
     bool training;   /* preset: the calls will be of training */
     size_t saved;    /* kept from forward to backward: for each sample, or in all if not per sample */
     size_t scratch;  /* working memory of one running call, whatever its number of samples */
+    double
+        flops; /* that forward must do, for each sample or in all likewise: of products of weights; 0 elsewhere */
     size_t prepared; /* written by prepare, read by all calls of the step */
 } cnn_op_info;
 
@@ -48,6 +50,7 @@ typedef struct cnn_op_call {
     void *scratch, *prepared;
     bool training;
     bool backward_follows; /* for prepare: make the part that backward needs too */
+    bool forward_done;     /* for prepare: no forward follows; grad_inputs tells what backward is for */
     uint64_t step; /* distinct for each training step: with the op's own seed, keys its random numbers */
     int64_t first_sample; /* the position in the batch of row 0: random numbers go by sample, not by call */
     const cnn_tensor *grad_output;

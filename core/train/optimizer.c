@@ -142,7 +142,7 @@ cnn_status cnn_optimizer_new(cnn_optimizer **out, const cJSON *spec) {
     return status;
 }
 
-static void free_state(cnn_optimizer *optimizer) {
+void cnn_optimizer_forget(cnn_optimizer *optimizer) {
     for (int i = 0; optimizer->slots && i < optimizer->variable_count * class_of(optimizer)->slot_count; i++)
         cnn_free(optimizer->slots[i]);
     cnn_free(optimizer->slots);
@@ -152,11 +152,12 @@ static void free_state(cnn_optimizer *optimizer) {
     optimizer->sizes = NULL;
     optimizer->norms = NULL;
     optimizer->variable_count = 0;
+    optimizer->iterations = 0;
 }
 
 void cnn_optimizer_free(cnn_optimizer *optimizer) {
     if (!optimizer) return;
-    free_state(optimizer);
+    cnn_optimizer_forget(optimizer);
     cnn_schedule_free(optimizer->schedule);
     cnn_object_free(optimizer);
 }
@@ -237,7 +238,7 @@ static cnn_status build_state(cnn_optimizer *optimizer, const cnn_update *update
 cnn_status cnn_optimizer_build(cnn_optimizer *optimizer, const cnn_update *updates, int count) {
     if (!optimizer->sizes) {
         cnn_status status = build_state(optimizer, updates, count);
-        if (status != CNN_OK) free_state(optimizer);
+        if (status != CNN_OK) cnn_optimizer_forget(optimizer);
         return status;
     }
     if (count != optimizer->variable_count)

@@ -81,6 +81,9 @@ bool cnn_optimizer_keeps(const cnn_optimizer *optimizer, int slot, float *start)
 /* Makes the slots for these variables if they are not there yet. The same variables must come in each step. */
 cnn_status cnn_optimizer_build(cnn_optimizer *optimizer, const cnn_update *updates, int count);
 
+/* Lets go of the state, as if no step had been. */
+void cnn_optimizer_forget(cnn_optimizer *optimizer);
+
 /* One step on all variables: regularization, clipping, the update; parallel, the same for any number of threads. */
 cnn_status cnn_optimizer_step(cnn_optimizer *optimizer, const cnn_update *updates, int count);
 

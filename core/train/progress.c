@@ -1,17 +1,11 @@
 #include "train/progress.h"
+#include "base/cpu.h"
 
 #include <math.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { BAR_WIDTH = 30 };
 static const double redraw_seconds = 0.1;
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 cnn_progress cnn_progress_new(FILE *log, int verbose) {
     cnn_progress p = {.log = verbose > 0 ? log : NULL, .verbose = verbose};
@@ -28,7 +22,7 @@ void cnn_progress_epoch(cnn_progress *p, int epoch, int epochs) {
 void cnn_progress_begin(cnn_progress *p, int steps) {
     p->steps = steps;
     p->done = 0;
-    p->start = p->last_drawn = now();
+    p->start = p->last_drawn = cnn_seconds();
 }
 
 /* "12s", "1:05", "1:02:03" */
@@ -72,7 +66,7 @@ static void print_bar(const cnn_progress *p) {
 void cnn_progress_step(cnn_progress *p, int done, const cnn_logs *logs) {
     p->done = done;
     if (!p->log || p->verbose != 1 || !p->terminal || done >= p->steps) return;
-    double time = now();
+    double time = cnn_seconds();
     if (time - p->last_drawn < redraw_seconds) return;
     p->last_drawn = time;
     p->bar_open = true;
@@ -87,7 +81,7 @@ void cnn_progress_step(cnn_progress *p, int done, const cnn_logs *logs) {
 
 void cnn_progress_end(cnn_progress *p, const cnn_logs *logs) {
     if (!p->log) return;
-    double seconds = now() - p->start;
+    double seconds = cnn_seconds() - p->start;
     if (p->verbose == 1) {
         if (p->terminal) fputc('\r', p->log);
         print_bar(p);

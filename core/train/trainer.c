@@ -408,6 +408,13 @@ static cnn_status find_plan(cnn_cached_plan **out, cnn_model *model, cnn_mode mo
     return CNN_OK;
 }
 
+cnn_plan *cnn_trainer_last_plan(const cnn_model *model) {
+    const cnn_trainer *t = model->trainer;
+    for (int i = 0; t && i < t->plan_count; i++)
+        if (t->plans[i].last_use == t->clock) return t->plans[i].plan;
+    return NULL;
+}
+
 /* ---- a step -------------------------------------------------------------------------------------------- */
 
 static double regularization(const cnn_model *model) {

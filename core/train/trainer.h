@@ -108,6 +108,9 @@ typedef struct cnn_fit_state {
     struct cnn_history *history;
 } cnn_fit_state;
 
+/* The plan of the last run, NULL before the first; it lives until others have taken its place. */
+cnn_plan *cnn_trainer_last_plan(const cnn_model *model);
+
 /* Tells that weights were changed from outside. */
 void cnn_trainer_touch_weights(cnn_model *model);
 

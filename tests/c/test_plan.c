@@ -4,7 +4,7 @@
 #include "net.h"
 
 #include "base/parallel.h"
-#include "ops/conv.h"
+#include "ops/conv_kinds.h"
 #include "ops/dense.h"
 
 /* ---- networks -------------------------------------------------------------------------------------------- */
@@ -514,6 +514,65 @@ static void convolution_relu_and_pooling_are_one_step_unless_read_between(void *
     assert_true(!relu && pool);
 }
 
+static cnn_tensor *normalized(net *n, cnn_tensor *x) {
+    int64_t channels = x->shape[x->rank - 1], one = 1;
+    cnn_tensor *list[6] = {x}, *frozen = NULL;
+    for (int i = 1; i < 5; i++) list[i] = weights(n, false, i == 4 ? .2 : .7, SHAPE(channels));
+    for (int64_t c = 0; c < channels; c++) cnn_f32(list[4])[c] += 0.5f; /* the variance */
+    OK(cnn_tensor_new(&frozen, CNN_INT32, 1, &one));
+    list[5] = keep(n, frozen);
+    return apply_list(n, "batch_normalization", NULL, list, 6);
+}
+
+/* Each kind of convolution, with and without a bias, relu and pooling; the last normalization has a reader more. */
+static void all_kinds_normalized(net *n) {
+    const char *same = "{\"padding\": \"same\"}";
+    cnn_tensor *x = input(n, SHAPE(12, 9, 5)), *row = input(n, SHAPE(17, 5));
+    cnn_tensor *w = weights(n, true, .4, SHAPE(3, 3, 5, 20)), *b = weights(n, true, .5, SHAPE(20));
+    cnn_tensor *y = op1(n, "relu", NULL, normalized(n, op3(n, "conv2d", same, x, w, b)));
+    y = op1(n, "max_pool2d", NULL, y);
+    y = normalized(n, op2(n, "depthwise_conv2d", same, y, weights(n, true, .6, SHAPE(3, 3, 20, 1))));
+    y = op2(n, "conv2d", NULL, op1(n, "relu", NULL, y), weights(n, true, .3, SHAPE(1, 1, 20, 6)));
+    y = op1(n, "relu", NULL, normalized(n, y));
+    y = op3(n, "conv2d_transpose", "{\"strides\": 2}", y, weights(n, true, .3, SHAPE(3, 3, 2, 6)),
+            weights(n, true, .4, SHAPE(2)));
+    output(n, op1(n, "relu", NULL, y), NULL);
+    cnn_tensor *z =
+        op3(n, "conv1d", NULL, row, weights(n, true, .3, SHAPE(3, 5, 18)), weights(n, true, .3, SHAPE(18)));
+    output(n, op1(n, "relu", NULL, normalized(n, z)), NULL);
+    output(n, normalized(n, op2(n, "conv2d", NULL, x, weights(n, true, .4, SHAPE(2, 2, 5, 7)))), NULL);
+    output(n, normalized(n, n->outputs[2]), NULL);
+}
+
+static void inference_folds_normalization_and_relu_into_every_convolution(void **state) {
+    static const char *const cpus[] = {"sse2", "avx2", "avx512", "generic"};
+    const char *before = cnn_cpu();
+    (void)state;
+    for (size_t i = 0; i < sizeof cpus / sizeof *cpus; i++) {
+        if (cnn_set_cpu(cpus[i]) != CNN_OK) continue;
+        net n = {0};
+        all_kinds_normalized(&n);
+        net_data d;
+        make_data(&d, &n, 3);
+        reference ref;
+        open_reference(&ref, &n, &d, false);
+        cnn_plan *plan = NULL;
+        OK(make_plan(&plan, &n, &d, 3, false, false));
+        assert_int_equal(plan->n_steps, 7); /* six convolutions, and the normalization of a wanted value */
+        OK(run_plan(plan, &n, &d, true));
+        for (int o = 0; o < n.n_outputs; o++) {
+            const cnn_tensor *y = cnn_plan_output(plan, o);
+            expect_close(&n, "output", 3, cnn_f32(y),
+                         cnn_f32(ref.values[cnn_graph_find(&ref.graph, n.outputs[o])]), y->size);
+        }
+        cnn_plan_free(plan);
+        close_reference(&ref);
+        free_data(&d);
+        net_close(&n);
+    }
+    OK(cnn_set_cpu(before));
+}
+
 /* ---- allocation ------------------------------------------------------------------------------------------------ */
 
 static bool count_allocations(size_t size, void *data) {
@@ -741,6 +800,7 @@ int main(void) {
         cmocka_unit_test(results_depend_neither_on_threads_nor_on_old_memory),
         cmocka_unit_test(dropout_only_drops_in_training),
         cmocka_unit_test(changed_weights_count_when_told),
+        cmocka_unit_test(inference_folds_normalization_and_relu_into_every_convolution),
         cmocka_unit_test(convolution_relu_and_pooling_are_one_step_unless_read_between),
         cmocka_unit_test(runs_allocate_nothing),
         cmocka_unit_test(spans_that_live_together_lie_apart),
