@@ -60,6 +60,7 @@ PRELUDE  := $(wildcard bindings/prelude/*.lua) $(wildcard datasets/*.lua)
 MODULE   := $(filter-out bindings/main.c bindings/repl.c,$(wildcard bindings/*.c))
 MOBJS    := $(MODULE:%.c=$(B)/%.o) $(B)/prelude.o
 POBJS    := $(B)/bindings/main.o $(B)/bindings/repl.o
+BENCHES  := conv sweep dnnl
 CTESTS   := $(patsubst %.c,$(B)/%,$(wildcard tests/c/test_*.c) tests/fuzz/damage.c)
 
 .PHONY: all programs setup setup-test setup-bench mnist test check asan fuzz interop lint bench oracle install uninstall clean FORCE
@@ -118,6 +119,12 @@ $(B)/tests/bench/%: tests/bench/%.c $(B)/libcnn.a $(B)/flags
 	@mkdir -p $(@D)
 	$(COMPILE) -MF $@.d -o $@ $< $(B)/libcnn.a $(LDFLAGS) $(LIBS)
 
+# C++, as oneDNN's own interface is.
+$(B)/tests/bench/dnnl: tests/bench/dnnl.cpp $(B)/libcnn.a $(B)/flags
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 -O2 -g -Wall -Wextra -fopenmp -MMD -MP -MF $@.d -Icore $(CPPFLAGS) $(CXXFLAGS) -o $@ $< \
+	    $(B)/libcnn.a $(LDFLAGS) -ldnnl $(LIBS)
+
 # Two files that change only when what they say does: how things are compiled, and what is put together of
 # what. Whatever follows from one of them depends on it.
 define flags_text
@@ -155,7 +162,7 @@ clean:
 PACKAGES := gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libopenblas-dev libstb-dev libhdf5-dev libzip-dev \
             libcjson-dev zlib1g-dev libedit-dev curl ca-certificates gnuplot-nox dataset-fashion-mnist
 TEST_PACKAGES  := libcmocka-dev lua-unit lua-check clang-format mandoc python3 python3-h5py graphviz
-BENCH_PACKAGES := python3-torch
+BENCH_PACKAGES := python3-torch g++ libdnnl-dev
 
 installed = $(shell dpkg-query -W -f '$${db:Status-Abbrev} $${binary:Package}\n' $(1) 2>/dev/null | sed -n 's/^.i  *\([^: ]*\).*/\1/p')
 
@@ -228,9 +235,11 @@ lint: setup-test
 	@lua5.4 tests/lint/includes.lua
 
 bench: setup-bench
-	$(BUILD) all $(B)/tests/bench/conv
+	$(BUILD) all $(BENCHES:%=$(B)/tests/bench/%)
 	/usr/bin/python3 tests/bench/race.py
+	/usr/bin/python3 tests/bench/sweep.py
 	$(B)/tests/bench/conv
+	$(B)/tests/bench/dnnl
 
 # Makes the numbers of other frameworks that the tests compare with.
 oracle: setup-bench

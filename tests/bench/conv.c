@@ -1,5 +1,6 @@
 /* How fast the convolution kernels are, one thread, on the shapes of layers people use: GFLOP/s of each pass,
- * and the share of what multiply-adds in registers reach in the same run. The best of several short runs
+ * and the share of what multiply-adds in registers reach in the same run (of the direct sum's operations: with Winograd's
+ * fewer ones it may be more than all). The best of several short runs
  * counts, as the machine may be busy. Usage: conv [word that the layer's name must hold] [instruction set] */
 #include <stdint.h>
 #include <stdio.h>
