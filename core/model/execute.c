@@ -269,6 +269,54 @@ static void prepare_late(const cnn_plan *plan, const cnn_plan_feed *feed, const 
     }
 }
 
+/* A word joins, high bits go down, multiplication brings low bits up. */
+static uint64_t stir(uint64_t hash, uint64_t word) {
+    hash ^= word;
+    return (hash << 29 | hash >> 35) * 0x9E3779B97F4A7C15u;
+}
+
+/* Four chains hide the latency of multiplication. */
+static uint64_t hash_words(uint64_t hash, const float *words, int64_t count) {
+    enum { CHAINS = 4 };
+    uint64_t chain[CHAINS] = {hash, 1, 2, 3}, word = 0;
+    int64_t i = 0;
+    for (; i + 2 * CHAINS <= count; i += 2 * CHAINS)
+        for (int c = 0; c < CHAINS; c++) {
+            memcpy(&word, words + i + 2 * c, sizeof word);
+            chain[c] = stir(chain[c], word);
+        }
+    for (word = 0; i < count; i++) {
+        memcpy(&word, words + i, sizeof *words);
+        chain[0] = stir(chain[0], word);
+    }
+    for (int c = 1; c < CHAINS; c++) chain[0] = stir(chain[0], chain[c]);
+    return chain[0];
+}
+
+/* Of the weights that prepare reads. */
+static uint64_t fingerprint(const cnn_plan *plan) {
+    uint64_t hash = 0;
+    for (int i = 0; i < plan->n_steps; i++) {
+        const step *s = &plan->steps[i];
+        for (int k = 0; s->op->prepare && k < s->n_inputs; k++) {
+            const value *v = &plan->values[plan_root(plan, s->inputs[k])];
+            if (v->kind == VALUE_CONSTANT && v->head.dtype == CNN_FLOAT32)
+                hash = hash_words(hash, v->source->data, v->head.size);
+        }
+    }
+    return hash;
+}
+
+/* Whether what prepare made is still that of the weights. Comparing takes a fraction of preparing. */
+static void check_weights(cnn_plan *plan, const cnn_plan_feed *feed) {
+    if (feed->weights_changed) plan->prepared = plan->fingerprinted = false;
+    if (!feed->weights_doubtful) return;
+    uint64_t now = fingerprint(plan);
+    if (!plan->fingerprinted || plan->fingerprint != now) plan->prepared = false;
+    plan->fingerprint = now;
+    plan->fingerprinted = true;
+}
+
 /* Memory for more threads than there were. */
 static cnn_status widen_threads(cnn_plan *plan) {
     if (plan->n_threads >= cnn_threads()) return CNN_OK;
@@ -292,12 +340,12 @@ static cnn_status run_passes(cnn_plan *plan, const cnn_plan_feed *feed) {
 
 cnn_status cnn_plan_run(cnn_plan *plan, const cnn_plan_feed *feed) {
     double start = plan->times.steps ? cnn_seconds() : 0;
-    if (feed->weights_changed) plan->unprepared = true; /* even where this run fails before it prepares */
+    check_weights(plan, feed);
     CNN_TRY(widen_threads(plan));
     if (plan->gradients) memset(plan->gradient, 0, plan->gradient_floats * sizeof(float));
     preparation all = {plan, feed};
-    if (plan->unprepared) cnn_parallel(plan->n_steps, prepare_early, &all);
-    plan->unprepared = false;
+    if (!plan->prepared) cnn_parallel(plan->n_steps, prepare_early, &all);
+    plan->prepared = true;
     double prepared = plan->times.steps ? cnn_seconds() : 0;
     CNN_TRY(run_passes(plan, feed));
     for (int i = 0; i < plan->n_outputs; i++) {

@@ -47,7 +47,8 @@ typedef struct cnn_plan_feed {
     const float *const
         *seeds;    /* with gradients: of each loss [batch], the weight of each sample's loss in the total */
     uint64_t step; /* different for each training step */
-    bool weights_changed; /* since this plan's last run; true for its first */
+    bool weights_changed;  /* since this plan's last run */
+    bool weights_doubtful; /* they may have changed: the plan looks; so it does in its first run */
 } cnn_plan_feed;
 
 /* What its runs took since timing began, in seconds. */

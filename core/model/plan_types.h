@@ -70,7 +70,9 @@ typedef struct variable {
 struct cnn_plan {
     int64_t batch;
     bool training, gradients;
-    bool unprepared; /* weights have changed since prepare last ran */
+    bool prepared;      /* the weights have not changed since prepare last ran */
+    bool fingerprinted; /* and this is what they were then */
+    uint64_t fingerprint;
     int n_values, value_capacity;
     value *values;
     int n_steps, step_capacity;

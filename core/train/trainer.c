@@ -52,7 +52,7 @@ cnn_status cnn_trainer_expect_compiled(const cnn_model *model, const char *who) 
 }
 
 void cnn_trainer_touch_weights(cnn_model *model) {
-    if (model->trainer) model->trainer->weights++;
+    if (model->trainer) model->trainer->doubts++;
 }
 
 /* ---- what is given for each output --------------------------------------------------------------------- */
@@ -397,7 +397,7 @@ static cnn_status find_plan(cnn_cached_plan **out, cnn_model *model, cnn_mode mo
                              .batch = batch->count,
                              .signature = wanted,
                              .last_use = ++t->clock,
-                             .weights_seen = UINT64_MAX};
+                             .doubts_seen = UINT64_MAX};
     cnn_status status = fill_slot(&fresh, model, batch);
     if (status != CNN_OK) {
         free_plan(&fresh);
@@ -473,14 +473,16 @@ cnn_status cnn_trainer_run(cnn_model *model, cnn_mode mode, const cnn_batch *bat
                           .labels = batch->y,
                           .seeds = seeds,
                           .step = t->seed + (t->optimizer ? (uint64_t)t->optimizer->iterations : 0),
-                          .weights_changed = cached->weights_seen != t->weights};
+                          .weights_changed = cached->steps_seen != t->steps,
+                          .weights_doubtful = cached->doubts_seen != t->doubts};
     cnn_status status = cnn_plan_run(cached->plan, &feed);
-    cached->weights_seen = t->weights;
+    cached->steps_seen = t->steps;
+    cached->doubts_seen = t->doubts;
     CNN_TRY(status);
     if (mode != CNN_MODE_PREDICT) read_out_losses(model, cached->plan, batch, losses);
     for (int i = 0; i < model->n_outputs; i++) outputs[i] = cnn_plan_output(cached->plan, i);
     if (mode != CNN_MODE_TRAIN) return CNN_OK;
-    t->weights++;
+    t->steps++;
     return cnn_optimizer_step(t->optimizer, cached->updates, cached->update_count);
 }
 

@@ -23,7 +23,7 @@ typedef struct cnn_cached_plan {
     int64_t batch;
     uint64_t signature; /* of the wiring, the labels and what is trainable */
     uint64_t last_use;
-    uint64_t weights_seen; /* the weights' version at its last run */
+    uint64_t steps_seen, doubts_seen; /* the trainer's counts at its last run */
 } cnn_cached_plan;
 
 /* Metrics, each with the last size and the rank of the labels it was made for. */
@@ -52,9 +52,10 @@ typedef struct cnn_trainer {
     cnn_metric_state measured;
     cnn_cached_plan plans[CNN_MAX_PLANS];
     int plan_count;
-    uint64_t clock;   /* of plan uses */
-    uint64_t weights; /* the weights' version: changes with every step and every call from outside */
-    uint64_t seed;    /* with the iterations, keys dropout */
+    uint64_t clock;  /* of plan uses */
+    uint64_t steps;  /* that have changed the weights */
+    uint64_t doubts; /* calls from outside that may have */
+    uint64_t seed;   /* with the iterations, keys dropout */
 } cnn_trainer;
 
 /* The model's trainer, made if there is none: predict works on a model not compiled. */
@@ -111,7 +112,7 @@ typedef struct cnn_fit_state {
 /* The plan of the last run, NULL before the first; it lives until others have taken its place. */
 cnn_plan *cnn_trainer_last_plan(const cnn_model *model);
 
-/* Tells that weights were changed from outside. */
+/* Tells that weights may have been changed from outside. */
 void cnn_trainer_touch_weights(cnn_model *model);
 
 #endif

@@ -190,7 +190,7 @@ static inline cnn_status run_plan(cnn_plan *plan, const net *n, const net_data *
     const float *seeds[NET_MOST];
     for (int i = 0; i < n->n_inputs; i++) inputs[i] = d->inputs[i]->data;
     for (int i = 0; i < n->n_losses; i++) labels[i] = d->labels[i]->data, seeds[i] = cnn_f32(d->seeds[i]);
-    cnn_plan_feed feed = {inputs, labels, seeds, NET_STEP, weights_changed};
+    cnn_plan_feed feed = {inputs, labels, seeds, NET_STEP, weights_changed, false};
     return cnn_plan_run(plan, &feed);
 }
 

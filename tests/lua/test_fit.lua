@@ -98,6 +98,30 @@ function TestFitBatches.test_shuffling_goes_by_the_seed_and_can_be_off()
   eq(weights(1, false), weights(2, false))
 end
 
+-- Weights made ready for the kernels are kept between calls of predict; a change of any of them is seen all the same.
+function TestFitBatches.test_predict_sees_every_change_of_the_weights()
+  local model = cnn.Sequential{
+    cnn.layers.Conv2D{16, 3, input_shape = {6, 6, 16}}, cnn.layers.Flatten(), cnn.layers.Dense{3},
+  }
+  local x = cnn.random.normal{{2, 6, 6, 16}}
+  local function predict() return model:predict{x, verbose = 0}:tolist() end
+  local first = predict()
+  lu.assertEquals(predict(), first)
+  for _, layer in ipairs{model.layers[1], model.layers[3]} do
+    local before = layer:get_weights()
+    local changed = layer:get_weights()
+    local flat = changed[1]:reshape{-1}
+    flat[2], flat[10] = -flat[2], -flat[10] -- two signs
+    layer:set_weights(changed)
+    lu.assertNotEquals(predict(), first)
+    changed[1] = before[1]:flip(1) -- another order
+    layer:set_weights(changed)
+    lu.assertNotEquals(predict(), first)
+    layer:set_weights(before)
+    lu.assertEquals(predict(), first)
+  end
+end
+
 function TestFitBatches.test_history()
   local model = line(nil, nil, {"mae"})
   local run = model:fit{cnn.ones{4, 1}, cnn.ones{4, 1}, epochs = 3, initial_epoch = 1, verbose = 0}
