@@ -310,7 +310,7 @@ static uint64_t fingerprint(const cnn_plan *plan) {
 /* Whether what prepare made is still that of the weights. Comparing takes a fraction of preparing. */
 static void check_weights(cnn_plan *plan, const cnn_plan_feed *feed) {
     if (feed->weights_changed) plan->prepared = plan->fingerprinted = false;
-    if (!feed->weights_doubtful) return;
+    if (feed->weights_changed || !feed->weights_doubtful) return;
     uint64_t now = fingerprint(plan);
     if (!plan->fingerprinted || plan->fingerprint != now) plan->prepared = false;
     plan->fingerprint = now;
