@@ -3,6 +3,7 @@
 -- luacheck: globals TestArrays
 
 local cnn = require "cnn"
+local raises = require "raises"
 local lu = require "luaunit"
 
 TestArrays = {}
@@ -126,57 +127,51 @@ function TestArrays:test_many_tensors_with_a_busy_collector() -- luacheck: no se
   collectgarbage(mode)
 end
 
-local function assert_error(text, f, ...)
-  local ok, message = pcall(f, ...)
-  lu.assertFalse(ok)
-  lu.assertStrContains(message, text)
-end
-
 function TestArrays:test_wrong_arguments() -- luacheck: no self
   local x = cnn.tensor {1}
-  assert_error("save: 'path' must be the name of a file, got nil", cnn.save)
-  assert_error("save: 'path' must be the name of a file, got 5", cnn.save, 5, x)
-  assert_error("save: 'path' must be the name of a file, got an empty one", cnn.save, "a\0b", x)
-  assert_error("save: 'tensor' is missing", cnn.save, "x")
-  assert_error("save: unknown argument 'tensr' (did you mean 'tensor'?)", cnn.save, {"x", tensr = x})
-  assert_error("npy_save: a symbolic tensor has no values", cnn.save, path "x", cnn.Input {3})
-  assert_error("savez: 'path' must be the name of a file", cnn.savez)
-  assert_error("savez: 'path' must be the name of a file", cnn.savez, {x = x})
-  assert_error("savez: 'y' must be a tensor, got abc", cnn.savez, {"p", y = "abc"})
-  assert_error("savez_compressed: 'arr_1' must be a tensor, got abc", cnn.savez_compressed, "p", x, "abc")
-  assert_error("savez: a tensor's name must be a string, got true", cnn.savez, "p", {[true] = x})
-  assert_error("savez: a tensor's name must be a string, got 0", cnn.savez, "p", {[0] = x})
-  assert_error("savez: the name of a tensor is empty or has a zero byte", cnn.savez, "p", {["a\0b"] = x})
-  assert_error("one tensor at least", cnn.savez, "p")
-  assert_error("two members are named 'arr_0.npy'", cnn.savez, {"p", x, arr_0 = x})
-  assert_error("save_safetensors: a tensor's name must be a string, got 1", cnn.save_safetensors, "p", {x})
-  assert_error("save_safetensors: 'tensors' must be a table of tensors by name, got nil", cnn.save_safetensors, "p")
-  assert_error("no tensor can be named __metadata__", cnn.save_safetensors, "p", {__metadata__ = x})
+  raises("save: 'path' must be the name of a file, got nil", cnn.save)
+  raises("save: 'path' must be the name of a file, got 5", cnn.save, 5, x)
+  raises("save: 'path' must be the name of a file, got an empty one", cnn.save, "a\0b", x)
+  raises("save: 'tensor' is missing", cnn.save, "x")
+  raises("save: unknown argument 'tensr' (did you mean 'tensor'?)", cnn.save, {"x", tensr = x})
+  raises("npy_save: a symbolic tensor has no values", cnn.save, path "x", cnn.Input {3})
+  raises("savez: 'path' must be the name of a file", cnn.savez)
+  raises("savez: 'path' must be the name of a file", cnn.savez, {x = x})
+  raises("savez: 'y' must be a tensor, got abc", cnn.savez, {"p", y = "abc"})
+  raises("savez_compressed: 'arr_1' must be a tensor, got abc", cnn.savez_compressed, "p", x, "abc")
+  raises("savez: a tensor's name must be a string, got true", cnn.savez, "p", {[true] = x})
+  raises("savez: a tensor's name must be a string, got 0", cnn.savez, "p", {[0] = x})
+  raises("savez: the name of a tensor is empty or has a zero byte", cnn.savez, "p", {["a\0b"] = x})
+  raises("one tensor at least", cnn.savez, "p")
+  raises("two members are named 'arr_0.npy'", cnn.savez, {"p", x, arr_0 = x})
+  raises("save_safetensors: a tensor's name must be a string, got 1", cnn.save_safetensors, "p", {x})
+  raises("save_safetensors: 'tensors' must be a table of tensors by name, got nil", cnn.save_safetensors, "p")
+  raises("no tensor can be named __metadata__", cnn.save_safetensors, "p", {__metadata__ = x})
   local closed = cnn.tensor {1}
   closed:close()
-  assert_error("the tensor is closed", cnn.savez, path "x", {a = closed})
-  assert_error("the tensor is closed", cnn.save, path "x", closed)
+  raises("the tensor is closed", cnn.savez, path "x", {a = closed})
+  raises("the tensor is closed", cnn.save, path "x", closed)
   lu.assertNil(io.open(path "x"))
 end
 
 function TestArrays:test_files_that_cannot_be_loaded() -- luacheck: no self
-  assert_error("load: cannot open " .. path "none", cnn.load, path "none")
-  assert_error("got a folder", cnn.load, folder)
+  raises("load: cannot open " .. path "none", cnn.load, path "none")
+  raises("got a folder", cnn.load, folder)
   local function put(text)
     local file <close> = assert(io.open(path "x", "wb"))
     file:write(text)
   end
   for _, text in ipairs {"", "x", "just some text", "\x89HDF\r\n\x1a\n"} do
     put(text)
-    assert_error("load: expected a .npy, .npz or safetensors file, got " .. path "x", cnn.load, path "x")
+    raises("load: expected a .npy, .npz or safetensors file, got " .. path "x", cnn.load, path "x")
   end
   put "PK\3\4"
-  assert_error("is not a zip archive", cnn.load, path "x")
+  raises("is not a zip archive", cnn.load, path "x")
   put "\x93NUMPY"
-  assert_error("is not a .npy file", cnn.load, path "x")
+  raises("is not a .npy file", cnn.load, path "x")
   put "\2\0\0\0\0\0\0\0{]"
-  assert_error("no JSON object", cnn.load, path "x")
-  assert_error("is not a safetensors file", cnn.load_safetensors, path "x")
+  raises("no JSON object", cnn.load, path "x")
+  raises("is not a safetensors file", cnn.load_safetensors, path "x")
   lu.assertFalse(pcall(cnn.save, folder .. "/none/x.npy", cnn.tensor {1}))
 end
 

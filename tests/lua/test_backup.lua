@@ -5,18 +5,13 @@
 
 local lu = require "luaunit"
 local cnn = require "cnn"
+local raises = require "raises"
 
 local eq = lu.assertEquals
 local layers, callbacks = cnn.layers, cnn.callbacks
 local program = os.getenv "CNNLUA_PROGRAM" or "./cnnlua"
 
 local folder
-
-local function raises(text, f, ...)
-  local good, message = pcall(f, ...)
-  lu.assertFalse(good, "no error; expected: " .. text)
-  lu.assertStrContains(tostring(message), text)
-end
 
 local function contents(path)
   local file = io.open(path, "rb")

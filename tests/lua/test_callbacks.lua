@@ -3,18 +3,11 @@
 
 local lu = require "luaunit"
 local cnn = require "cnn"
+local raises = require "raises"
 
 local eq = lu.assertEquals
 local layers, callbacks = cnn.layers, cnn.callbacks
 local program = os.getenv "CNNLUA_PROGRAM" or "./cnnlua"
-
--- f(…) raises a string with this text in it.
-local function raises(text, f, ...)
-  local good, message = pcall(f, ...)
-  lu.assertFalse(good, "no error; expected: " .. text)
-  lu.assertIsString(message)
-  lu.assertStrContains(message, text)
-end
 
 -- y = w·x from w = 0, and a run of it.
 local function line(rate)

@@ -3,14 +3,9 @@
 
 local lu = require "luaunit"
 local cnn = require "cnn"
+local raises = require "raises"
 
 local eq, layers = lu.assertEquals, cnn.layers
-
-local function raises(text, f, ...)
-  local good, message = pcall(f, ...)
-  lu.assertFalse(good, "no error; expected: " .. text)
-  lu.assertStrContains(tostring(message), text)
-end
 
 local function scale_class()
   return layers.custom("Scale", {

@@ -6,18 +6,11 @@
 
 local lu = require "luaunit"
 local cnn = require "cnn"
+local raises = require "raises"
 
 local eq = lu.assertEquals
 local layers = cnn.layers
 local program = os.getenv "CNNLUA_PROGRAM" or "./cnnlua"
-
--- f(…) raises a string with this text in it.
-local function raises(text, f, ...)
-  local good, message = pcall(f, ...)
-  lu.assertFalse(good, "no error; expected: " .. text)
-  lu.assertIsString(message)
-  lu.assertStrContains(message, text)
-end
 
 local function near(a, b, tolerance)
   lu.assertAlmostEquals(a, b, tolerance or 1e-5)

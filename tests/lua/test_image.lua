@@ -4,14 +4,9 @@
 
 local lu = require "luaunit"
 local cnn = require "cnn"
+local raises = require "raises"
 
 local image, eq = cnn.image, lu.assertEquals
-
-local function raises(text, f, ...)
-  local good, message = pcall(f, ...)
-  lu.assertFalse(good, "no error; expected: " .. text)
-  lu.assertStrContains(message, text)
-end
 
 local function temporary(extension)
   local stem = os.tmpname()

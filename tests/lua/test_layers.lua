@@ -6,17 +6,10 @@
 
 local lu = require "luaunit"
 local cnn = require "cnn"
+local raises = require "raises"
 
 local eq = lu.assertEquals
 local layers = cnn.layers
-
--- f(…) raises a string with this text in it.
-local function raises(text, f, ...)
-  local good, message = pcall(f, ...)
-  lu.assertFalse(good, "no error; expected: " .. text)
-  lu.assertIsString(message)
-  lu.assertStrContains(message, text)
-end
 
 local function close(a, b, tolerance)
   lu.assertTrue(cnn.allclose(a, b, tolerance or 1e-5, tolerance or 1e-6))
@@ -96,7 +89,7 @@ end
 function TestLayerArguments.test_unknown_ones_are_told_with_the_nearest()
   raises("Conv2D: unknown argument 'kernal_size' (did you mean 'kernel_size'?)", layers.Conv2D,
          {32, kernal_size = 3})
-  raises("test_layers.lua:", layers.Conv2D, {32, kernal_size = 3})
+  raises("test_layers.lua:", function() layers.Conv2D{32, kernal_size = 3} end)
   raises("Dense: unknown argument 'unit' (did you mean 'units'?)", layers.Dense, {unit = 3})
   raises("MaxPooling2D: unknown argument 'stride' (did you mean 'strides'?)", layers.MaxPooling2D, {2,
     stride = 1})

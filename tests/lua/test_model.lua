@@ -3,17 +3,10 @@
 
 local lu = require "luaunit"
 local cnn = require "cnn"
+local raises = require "raises"
 
 local eq = lu.assertEquals
 local layers = cnn.layers
-
--- f(…) raises a string with this text in it.
-local function raises(text, f, ...)
-  local good, message = pcall(f, ...)
-  lu.assertFalse(good, "no error; expected: " .. text)
-  lu.assertIsString(message)
-  lu.assertStrContains(message, text)
-end
 
 local function close(a, b, tolerance)
   lu.assertTrue(cnn.allclose(a, b, tolerance or 1e-5, tolerance or 1e-6))

@@ -5,16 +5,10 @@
 
 local lu = require "luaunit"
 local cnn = require "cnn"
+local raises = require "raises"
 
 local eq = lu.assertEquals
 local layers = cnn.layers
-
-local function raises(text, f, ...)
-  local good, message = pcall(f, ...)
-  lu.assertFalse(good, "no error; expected: " .. text)
-  lu.assertIsString(message)
-  lu.assertStrContains(message, text)
-end
 
 local function near(a, b, tolerance)
   lu.assertAlmostEquals(a, b, tolerance or 1e-5)

@@ -4,14 +4,9 @@
 
 local lu = require "luaunit"
 local cnn = require "cnn"
+local raises = require "raises"
 
 local eq, nn, layers = lu.assertEquals, cnn.nn, cnn.layers
-
-local function raises(text, f, ...)
-  local good, message = pcall(f, ...)
-  lu.assertFalse(good, "no error; expected: " .. text)
-  lu.assertStrContains(tostring(message), text)
-end
 
 local function numbers(shape, seed, low, high)
   return cnn.random.uniform{shape = shape, minval = low or -2, maxval = high or 2, seed = seed or 1}

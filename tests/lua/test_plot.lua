@@ -4,15 +4,10 @@
 
 local lu = require "luaunit"
 local cnn = require "cnn"
+local raises = require "raises"
 
 local eq = lu.assertEquals
 local nan = 0 / 0
-
-local function raises(text, f, ...)
-  local good, message = pcall(f, ...)
-  lu.assertFalse(good, "no error; expected: " .. text)
-  lu.assertStrContains(message, text)
-end
 
 local function quiet(command)
   return os.execute("{ " .. command .. "; } >/dev/null 2>&1")

@@ -2,6 +2,7 @@
 
 local lu = require "luaunit"
 local cnn = require "cnn"
+local raises = require "raises"
 local layers = cnn.layers
 
 TestSaving = {}
@@ -47,12 +48,6 @@ local function assert_equal_weights(a, b)
   a, b = a:get_weights(), b:get_weights()
   lu.assertEquals(#a, #b)
   for i in ipairs(a) do lu.assertTrue(a[i]:equal(b[i]):min():item() == 1, "weight " .. i) end
-end
-
-local function assert_error(pattern, f, ...)
-  local ok, message = pcall(f, ...)
-  lu.assertFalse(ok)
-  lu.assertStrContains(message, pattern)
 end
 
 -- Training with dropout, shuffling and a rate that has no short decimal goes on after loading as if never interrupted.
@@ -154,7 +149,7 @@ function TestSaving.test_by_name_and_skip_mismatch()
 
     local wider = net(5)
     local before = wider:get_weights()[1]:tolist()
-    assert_error("head", wider.load_weights, wider, file)
+    raises("head", wider.load_weights, wider, file)
     lu.assertEquals(wider:get_weights()[1]:tolist(), before, "nothing changes where something does not fit")
     wider:load_weights{file, skip_mismatch = true}
     lu.assertEquals(wider:get_weights()[1]:tolist(), model:get_weights()[1]:tolist())
@@ -173,9 +168,9 @@ function TestSaving.test_layers_written_in_lua_come_back_through_custom_objects(
   for _, ending in ipairs{".keras", ".h5"} do
     local file = path(ending)
     model:save(file)
-    assert_error("custom_objects = {Scale = …}", cnn.load_model, file)
-    assert_error("must make a layer", cnn.load_model, {file, custom_objects = {Scale = function() return 1 end}})
-    assert_error("no such thing", cnn.load_model,
+    raises("custom_objects = {Scale = …}", cnn.load_model, file)
+    raises("must make a layer", cnn.load_model, {file, custom_objects = {Scale = function() return 1 end}})
+    raises("no such thing", cnn.load_model,
                  {file, custom_objects = {Scale = function() error "no such thing" end}})
     local loaded = cnn.load_model{file, custom_objects = {Scale = Scale}}
     lu.assertEquals(loaded:predict{x, verbose = 0}:tolist(), model:predict{x, verbose = 0}:tolist())
@@ -184,22 +179,22 @@ end
 
 function TestSaving.test_errors_name_the_file_and_what_is_wrong()
   local model = network()
-  assert_error("save: the name must end in .keras, .h5 or .hdf5, got model.pt", model.save, model, "model.pt")
-  assert_error("use save_weights", model.save, model, "model.weights.h5")
-  assert_error("save: cannot write /nowhere/m.keras: No such file or directory", model.save, model, "/nowhere/m.keras")
-  assert_error("save: 'filepath' must be the name of a file, got nil", model.save, model)
-  assert_error("does not know its input's shape", function() cnn.Sequential{layers.Dense{2}}:save "m.keras" end)
-  assert_error("load_model: cannot open /nowhere/m.h5: No such file", cnn.load_model, "/nowhere/m.h5")
-  assert_error("is a folder", cnn.load_model, "/")
-  assert_error("'custom_objects' must be a table", cnn.load_model, {"m.h5", custom_objects = 3})
+  raises("save: the name must end in .keras, .h5 or .hdf5, got model.pt", model.save, model, "model.pt")
+  raises("use save_weights", model.save, model, "model.weights.h5")
+  raises("save: cannot write /nowhere/m.keras: No such file or directory", model.save, model, "/nowhere/m.keras")
+  raises("save: 'filepath' must be the name of a file, got nil", model.save, model)
+  raises("does not know its input's shape", function() cnn.Sequential{layers.Dense{2}}:save "m.keras" end)
+  raises("load_model: cannot open /nowhere/m.h5: No such file", cnn.load_model, "/nowhere/m.h5")
+  raises("is a folder", cnn.load_model, "/")
+  raises("'custom_objects' must be a table", cnn.load_model, {"m.h5", custom_objects = 3})
   local weights, text = path ".h5", path ".keras"
   model:save_weights(weights)
-  assert_error("holds weights alone", cnn.load_model, weights)
+  raises("holds weights alone", cnn.load_model, weights)
   io.open(text, "w"):write "hello":close()
-  assert_error(text .. " is not a model", cnn.load_model, text)
-  assert_error("is no file of weights", model.load_weights, model, text)
-  assert_error("model_from_json: not JSON", cnn.model_from_json, "{")
-  assert_error("model_from_json: a model must have a 'class_name'", cnn.model_from_json, "{}")
+  raises(text .. " is not a model", cnn.load_model, text)
+  raises("is no file of weights", model.load_weights, model, text)
+  raises("model_from_json: not JSON", cnn.model_from_json, "{")
+  raises("model_from_json: a model must have a 'class_name'", cnn.model_from_json, "{}")
 end
 
 function TestSaving.test_a_closed_model_is_refused()
@@ -207,7 +202,7 @@ function TestSaving.test_a_closed_model_is_refused()
     local model = network()
     local method = model[name]
     getmetatable(model).__gc(model)
-    assert_error("the model is closed", method, model, "m.h5")
+    raises("the model is closed", method, model, "m.h5")
   end
 end
 
@@ -215,9 +210,9 @@ end
 function TestSaving.test_pipes_are_refused()
   local pipe = path ".h5"
   if not os.execute("mkfifo " .. pipe) then lu.skip "no mkfifo here" end
-  assert_error("expected a file, got a device or pipe", cnn.load_model, pipe)
+  raises("expected a file, got a device or pipe", cnn.load_model, pipe)
   local model = network()
-  assert_error("expected a file, got a device or pipe", model.load_weights, model, pipe)
+  raises("expected a file, got a device or pipe", model.load_weights, model, pipe)
 end
 
 -- The layers of kinds go together in the order of their numbers, not of their letters: dense_10 comes after dense_9.
@@ -244,7 +239,7 @@ function TestSaving.test_safetensors_tell_which_variable_the_file_lacks()
   end
   local file, model = path ".safetensors", net("b", "c")
   net("a", "b"):save_weights(file)
-  assert_error("the file has no 'c/", model.load_weights, model, file)
+  raises("the file has no 'c/", model.load_weights, model, file)
 end
 
 -- A loop of saving and loading holds neither memory nor descriptors.

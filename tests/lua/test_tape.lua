@@ -5,14 +5,9 @@
 
 local lu = require "luaunit"
 local cnn = require "cnn"
+local raises = require "raises"
 
 local eq = lu.assertEquals
-
-local function raises(text, f, ...)
-  local good, message = pcall(f, ...)
-  lu.assertFalse(good, "no error; expected: " .. text)
-  lu.assertStrContains(tostring(message), text)
-end
 
 -- ---- derivatives --------------------------------------------------------------------------------------------
 

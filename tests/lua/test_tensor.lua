@@ -4,6 +4,7 @@
 
 local lu = require "luaunit"
 local cnn = require "cnn"
+local raises = require "raises"
 
 local eq = lu.assertEquals
 
@@ -11,14 +12,6 @@ local eq = lu.assertEquals
 local function holds(t, values, dtype)
   eq(t:tolist(), values)
   if dtype then eq(t:dtype(), dtype) end
-end
-
--- f(…) raises a string with this text in it.
-local function raises(text, f, ...)
-  local good, message = pcall(f, ...)
-  lu.assertFalse(good, "no error; expected: " .. text)
-  lu.assertIsString(message)
-  lu.assertStrContains(message, text)
 end
 
 -- The same for an expression: "t[5]" with t, u, v around.
