@@ -47,6 +47,11 @@ typedef enum cnn_status {
 /* The message of the last failure in this thread; "" before the first. */
 CNN_API const char *cnn_error_message(void);
 
+/* What goes on in spite of something (a picture that does not decode is left out) is told to one handler, by any thread,
+ * one call at a time; at first it writes a line to stderr. NULL: silence. */
+typedef void cnn_warning(void *data, const char *message);
+CNN_API void cnn_on_warning(cnn_warning *handler, void *data);
+
 /* ---- memory, threads, processor ---------------------------------------------------------------------- */
 
 /* Called before every allocation of libcnn; returning true makes it fail. NULL removes the hook. For tests. */
@@ -239,7 +244,7 @@ typedef struct cnn_random {
     uint64_t counter;
 } cnn_random;
 
-CNN_API cnn_random *cnn_default_random(void);
+CNN_API cnn_random *cnn_default_random(void); /* of this thread, if it was given one of its own: in workers */
 /* A generator of its own, independent of all others split from the same parent. */
 CNN_API cnn_random cnn_random_split(cnn_random *parent);
 /* NULL as generator means the default one. */
@@ -361,6 +366,8 @@ typedef struct cnn_fit_options {
      * for each output, where NULL means none. */
     cnn_tensor_list xs, ys, sample_weights;
     cnn_tensor_list validation_xs, validation_ys, validation_sample_weights;
+    /* In place of arrays: elements are batches of inputs, labels and perhaps sample weights. */
+    struct cnn_dataset *dataset, *validation_dataset;
     const float *class_weight; /* by label, class_weight_count of them; for models with one output */
     int class_weight_count;
     double validation_split; /* the last part of x, before shuffling */
@@ -483,6 +490,90 @@ CNN_API cnn_status cnn_idx_load(cnn_tensor **out, const char *path);
 CNN_API cnn_status cnn_idx_save(const char *path,
                                 const cnn_tensor *tensor); /* gzip if the name ends in .gz */
 
+/* ---- datasets ---------------------------------------------------------------------------------------- */
+
+/* A dataset describes how elements are made; making happens in worker threads while an iterator runs over it. An element
+ * is a list of tensors: of what a model is trained with, its inputs, its labels and perhaps sample weights, in this
+ * order. Element i of iteration e is a pure function of the dataset, its seeds, e and i, whatever the number of
+ * workers. Datasets are immutable but for counting their iterations; making one from others retains them. */
+typedef struct cnn_dataset cnn_dataset;
+
+enum { CNN_MAX_PARTS = 16 };
+typedef struct cnn_element {
+    int count; /* 0: there is none, the iteration is over */
+    cnn_tensor *parts[CNN_MAX_PARTS];
+    char *name; /* what messages call it: a picture's path, "sample 7", "batch 3 (cat.1.jpg to cat.32.jpg)" */
+} cnn_element;
+CNN_API void cnn_element_clear(cnn_element *element); /* releases what it holds */
+
+/* Row i of each tensor, which have equally many, is element i: retained, not copied. */
+CNN_API cnn_status cnn_dataset_from_tensors(cnn_dataset **out, cnn_tensor *const *tensors, int count);
+/* Pictures in folders, one folder a class: float32 [H,W,C] from 0 to 255, and a label. config holds arguments of Keras's
+ * image_dataset_from_directory as JSON, but batch_size, which is cnn_dataset_batch's; with "strict": true a file that
+ * does not decode is an error, else it is left out with a warning (cnn_on_warning). */
+CNN_API cnn_status cnn_dataset_from_directory(cnn_dataset **out, const char *directory, const char *config);
+/* Of datasets from a directory, else 0 and NULL: the names of the classes and the paths of the pictures with their
+ * labels, before shuffling; borrowed. */
+CNN_API int cnn_dataset_class_count(const cnn_dataset *dataset);
+CNN_API const char *cnn_dataset_class_name(const cnn_dataset *dataset, int label);
+CNN_API int64_t cnn_dataset_file_count(const cnn_dataset *dataset);
+CNN_API const char *cnn_dataset_file(const cnn_dataset *dataset, int64_t index, int *label);
+
+/* What a map does. Workers call it at the same time, each with what open made for it in its own thread. apply replaces
+ * the element's parts, releasing those it drops; random is the element's own generator, and the thread's default one
+ * meanwhile. A long apply must give up, with any error, soon after *cancelled. open, close and free may be NULL. */
+typedef struct cnn_mapper {
+    cnn_status (*open)(void **worker, void *data, const bool *cancelled);
+    cnn_status (*apply)(void *worker, void *data, cnn_element *element, cnn_random *random);
+    void (*close)(void *worker);
+    void (*free)(void *data); /* with the dataset */
+} cnn_mapper;
+/* data is taken over, also on errors. */
+CNN_API cnn_status cnn_dataset_map(cnn_dataset **out, cnn_dataset *dataset, const cnn_mapper *mapper,
+                                   void *data);
+
+/* Rows in batches, the last one smaller unless it is dropped. */
+CNN_API cnn_status cnn_dataset_batch(cnn_dataset **out, cnn_dataset *dataset, int64_t size,
+                                     bool drop_remainder);
+/* Each element is drawn from the next buffer_size (0: all) of those that are left. seed NULL: one is drawn from the
+ * default generator. reshuffle: in another order each iteration. */
+CNN_API cnn_status cnn_dataset_shuffle(cnn_dataset **out, cnn_dataset *dataset, int64_t buffer_size,
+                                       const uint64_t *seed, bool reshuffle);
+CNN_API cnn_status cnn_dataset_repeat(cnn_dataset **out, cnn_dataset *dataset,
+                                      int64_t count); /* -1: for ever */
+CNN_API cnn_status cnn_dataset_take(cnn_dataset **out, cnn_dataset *dataset, int64_t count); /* -1: all */
+CNN_API cnn_status cnn_dataset_skip(cnn_dataset **out, cnn_dataset *dataset, int64_t count);
+/* Keeps the elements of the first iteration in memory. */
+CNN_API cnn_status cnn_dataset_cache(cnn_dataset **out, cnn_dataset *dataset);
+/* How many elements iterators make ahead; 0 or not given: a few more than there are workers. */
+CNN_API cnn_status cnn_dataset_prefetch(cnn_dataset **out, cnn_dataset *dataset, int64_t count);
+
+CNN_API cnn_dataset *cnn_dataset_retain(cnn_dataset *dataset);
+CNN_API void cnn_dataset_release(cnn_dataset *dataset);
+/* How many elements an iteration has at most (fewer where pictures do not decode); -1: no end. */
+CNN_API int64_t cnn_dataset_cardinality(const cnn_dataset *dataset);
+
+/* Zero-initialise, then set. */
+typedef struct cnn_iterator_options {
+    int workers;        /* 0: cnn_threads() */
+    bool numbered;      /* run iterations `iteration`, `iteration` + 1, …; else those the dataset counts */
+    int64_t iteration;  /* from 0 */
+    int64_t position;   /* of the first element of the first iteration */
+    int64_t iterations; /* how many to run; 0: one */
+} cnn_iterator_options;
+
+/* Runs over a dataset: its threads make elements ahead, also those of the next iteration. To be used by one thread. */
+typedef struct cnn_iterator cnn_iterator;
+CNN_API cnn_status cnn_iterator_new(cnn_iterator **out, cnn_dataset *dataset,
+                                    const cnn_iterator_options *options);
+/* The next element, to be cleared by the caller; once between iterations and at the end for ever, one of 0 parts. The
+ * error of a worker comes when it is the turn of the element it was making, and ends the run. Waiting is interrupted
+ * by cnn_interrupt. */
+CNN_API cnn_status cnn_iterator_next(cnn_iterator *iterator, cnn_element *element);
+/* Seconds that cnn_iterator_next has waited for workers. */
+CNN_API double cnn_iterator_waited(const cnn_iterator *iterator);
+CNN_API void cnn_iterator_free(cnn_iterator *iterator); /* stops the workers; may be NULL */
+
 /* ---- pictures ---------------------------------------------------------------------------------------- */
 
 /* A picture is uint8 (0 to 255) or float32, [H,W] or [H,W,C]; several of one size are [N,H,W,C]. Functions
@@ -529,6 +620,42 @@ typedef struct cnn_grid_options {
 /* Tiles in rows and columns as one picture [H,W,C]; float32 where tiles are normalized. */
 CNN_API cnn_status cnn_image_grid(cnn_tensor **out, const cnn_tensor *images,
                                   const cnn_grid_options *options);
+
+/* ---- augmentation ------------------------------------------------------------------------------------ */
+
+/* What lies beyond a picture's border at a|bcd|: constant kk|abcd|kk, nearest aa|abcd|dd, reflect ba|abcd|dc, wrap
+ * cd|abcd|ab. */
+typedef enum cnn_fill { CNN_FILL_CONSTANT, CNN_FILL_NEAREST, CNN_FILL_REFLECT, CNN_FILL_WRAP } cnn_fill;
+
+typedef struct cnn_warp_options {
+    cnn_interpolation method; /* CNN_NEAREST or CNN_BILINEAR */
+    cnn_fill fill;
+    double value; /* of CNN_FILL_CONSTANT, in the pictures' units */
+} cnn_warp_options;
+
+/* Which point of the input is seen at a pixel of the output: input (x, y) = (xx·x + xy·y + x0, yx·x + yy·y + y0), where x
+ * counts columns and y rows, and the centre of the first pixel is (0, 0). */
+typedef struct cnn_affine {
+    double xx, xy, x0, yx, yy, y0;
+} cnn_affine;
+
+/* Each picture sampled through its transform (count: as many as there are pictures, or one for all). The output has
+ * the input's size, or height × width if they are not 0. uint8 is rounded. */
+CNN_API cnn_status cnn_image_warp(cnn_tensor **out, const cnn_tensor *images, const cnn_affine *transforms,
+                                  int64_t count, int64_t height, int64_t width,
+                                  const cnn_warp_options *options);
+
+/* A list of random changes to pictures; immutable. steps is JSON: [{"class_name": "rotate", "config": {…}}, …];
+ * cnn_augment_names lists the classes, NULL-terminated. Neighbouring geometric steps are merged into one warp. */
+typedef struct cnn_augment cnn_augment;
+CNN_API cnn_status cnn_augment_new(cnn_augment **out, const char *steps);
+CNN_API cnn_augment *cnn_augment_retain(cnn_augment *augment);
+CNN_API void cnn_augment_release(cnn_augment *augment);
+CNN_API const char *const *cnn_augment_names(void);
+/* images: one [H,W,C] or several [N,H,W,C]; each gets its own changes. labels: NULL, or float32 [N,K] (one-hot) for steps
+ * that mix pictures with their labels, which fail without; then *out_labels is set. random NULL: the default one. */
+CNN_API cnn_status cnn_augment_apply(cnn_tensor **out, cnn_tensor **out_labels, const cnn_augment *augment,
+                                     const cnn_tensor *images, const cnn_tensor *labels, cnn_random *random);
 
 #ifdef __cplusplus
 }

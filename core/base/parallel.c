@@ -154,6 +154,10 @@ void cnn_parallel(int64_t count, cnn_task *body, void *context) {
     pthread_mutex_unlock(&pool.busy);
 }
 
+void cnn_parallel_alone(void) {
+    in_task = true;
+}
+
 bool cnn_in_parallel(void) {
     return in_task;
 }

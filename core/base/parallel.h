@@ -20,6 +20,9 @@ void cnn_parallel(int64_t count, cnn_task *body, void *context);
 typedef void cnn_range_task(void *context, int64_t from, int64_t to);
 void cnn_parallel_ranges(int64_t size, int64_t grain, cnn_range_task *body, void *context);
 
+/* Loops of this thread are from now on done by it alone: for workers, of which there are as many as processors. */
+void cnn_parallel_alone(void);
+
 /* True inside a task, but for a single one. */
 bool cnn_in_parallel(void);
 

@@ -49,7 +49,16 @@ static void seed_from_system(void) {
     default_random = (cnn_random){.key = seed, .counter = 0};
 }
 
+static _Thread_local cnn_random *own_default;
+
+cnn_random *cnn_use_random(cnn_random *random) {
+    cnn_random *before = own_default;
+    own_default = random;
+    return before;
+}
+
 cnn_random *cnn_default_random(void) {
+    if (own_default) return own_default;
     pthread_once(&seeded, seed_from_system);
     return &default_random;
 }

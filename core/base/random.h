@@ -10,4 +10,7 @@ void cnn_philox(uint64_t key, uint64_t counter_high, uint64_t counter_low, uint3
 /* 64 bits from the stream, advancing it. */
 uint64_t cnn_random_bits(cnn_random *random);
 
+/* Makes random the default generator of this thread; NULL: the program's again. Returns what it was before. */
+cnn_random *cnn_use_random(cnn_random *random);
+
 #endif

@@ -16,6 +16,9 @@ cnn_status cnn_fail_in(cnn_status status, const char *context);
 /* The one way an exhausted memory is reported. */
 cnn_status cnn_fail_memory(size_t bytes);
 
+/* Tells the handler of cnn_on_warning. */
+void cnn_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 #define CNN_TRY(expression)                                                                                  \
     do {                                                                                                     \
         cnn_status try_status_ = (expression);                                                               \
