@@ -82,13 +82,13 @@ static const element_type types[] = {
     {CNN_ELEMENT_UNSIGNED, 4, CNN_INT32, i32_of_u32}, {CNN_ELEMENT_UNSIGNED, 8, CNN_INT32, i32_of_u64},
 };
 
-static const element_type *find_type(cnn_element element) {
+static const element_type *find_type(cnn_number_type element) {
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (types[i].kind == element.kind && types[i].width == element.width) return &types[i];
     return NULL;
 }
 
-bool cnn_element_known(cnn_element element) {
+bool cnn_element_known(cnn_number_type element) {
     return find_type(element) != NULL;
 }
 
@@ -122,14 +122,14 @@ static cnn_status fail_number(const cnn_source *source, const element_type *type
 }
 
 /* Elements that are the tensor's own go straight there; others through a buffer. */
-static cnn_status read_own(cnn_tensor *t, const cnn_source *source, uint64_t from, cnn_element element) {
+static cnn_status read_own(cnn_tensor *t, const cnn_source *source, uint64_t from, cnn_number_type element) {
     CNN_TRY(cnn_source_read(source, t->data, from, cnn_tensor_bytes(t)));
     if (element.swapped) swap_bytes(t->data, element.width, (size_t)t->size);
     return CNN_OK;
 }
 
-static cnn_status read_converted(cnn_tensor *t, const cnn_source *source, uint64_t from, cnn_element element,
-                                 const element_type *type) {
+static cnn_status read_converted(cnn_tensor *t, const cnn_source *source, uint64_t from,
+                                 cnn_number_type element, const element_type *type) {
     void *buffer = cnn_malloc(BUFFER);
     if (!buffer) return cnn_fail_memory(BUFFER);
     int64_t most = BUFFER / element.width;
@@ -164,7 +164,7 @@ static cnn_status check_bytes(const cnn_source *source, uint64_t bytes, int widt
 }
 
 cnn_status cnn_elements_read(cnn_tensor **out, const cnn_source *source, uint64_t from, uint64_t bytes,
-                             cnn_element element, int rank, const int64_t *shape) {
+                             cnn_number_type element, int rank, const int64_t *shape) {
     const element_type *type = find_type(element);
     if (!type) return cnn_fail(CNN_ERROR_DTYPE, "%s: elements of an unknown type", source->name);
     CNN_TRY(check_bytes(source, bytes, element.width, rank, shape));

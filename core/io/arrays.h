@@ -16,19 +16,19 @@ typedef enum cnn_element_kind {
     CNN_ELEMENT_UNSIGNED, /* 1: uint8; 2, 4 or 8: int32 */
 } cnn_element_kind;
 
-typedef struct cnn_element {
+typedef struct cnn_number_type {
     cnn_element_kind kind;
     uint8_t width;
     bool swapped; /* big endian */
-} cnn_element;
+} cnn_number_type;
 
 /* True if elements of this kind and width can be read. */
-bool cnn_element_known(cnn_element element);
+bool cnn_element_known(cnn_number_type element);
 
 /* A tensor of the `bytes` bytes of source from a place on, which must be just what the shape needs. A number that the
  * tensor's dtype cannot hold is an error that names it; float64 is rounded to float32. Messages begin with the source's
  * name. Memory is taken only for what the source has: four bytes for each of its own at most. */
 cnn_status cnn_elements_read(cnn_tensor **out, const cnn_source *source, uint64_t from, uint64_t bytes,
-                             cnn_element element, int rank, const int64_t *shape);
+                             cnn_number_type element, int rank, const int64_t *shape);
 
 #endif

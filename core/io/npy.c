@@ -26,7 +26,7 @@ enum { MAGIC = 6, PREFIX = MAGIC + 2, HEAD = 4 * CNN_ALIGN, MOST_HEADER = 1 << 1
 /* ---- reading a header --------------------------------------------------------------------------------------- */
 
 typedef struct header {
-    cnn_element element;
+    cnn_number_type element;
     bool fortran_order;
     int rank;
     int64_t shape[CNN_MAX_RANK];
@@ -75,7 +75,7 @@ static cnn_status parse_descr(parser *p, header *h) {
     size_t length = 0;
     CNN_TRY(parse_string(p, &text, &length, what));
     const char *kind = text + (length > 0 && strchr("<>=|", *text) != NULL);
-    cnn_element element = {.swapped = *text == '>'};
+    cnn_number_type element = {.swapped = *text == '>'};
     bool known = kind + 2 == text + length && kind[1] >= '1' && kind[1] <= '8';
     if (known) element.width = (uint8_t)(kind[1] - '0');
     if (*kind == 'f')

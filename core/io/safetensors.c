@@ -22,7 +22,7 @@ enum { PREFIX = 8, MOST_HEADER = 100000000 };
 
 static const struct {
     const char *name;
-    cnn_element element;
+    cnn_number_type element;
 } dtypes[] = {
     {"F32", {CNN_ELEMENT_FLOAT, 4, false}},    {"BF16", {CNN_ELEMENT_BFLOAT, 2, false}},
     {"I32", {CNN_ELEMENT_SIGNED, 4, false}},   {"U8", {CNN_ELEMENT_UNSIGNED, 1, false}},
@@ -72,7 +72,7 @@ static bool get_whole(const cJSON *value, int64_t *out) {
     return (double)*out == value->valuedouble;
 }
 
-static cnn_status get_element(const cnn_source *place, const cJSON *dtype, cnn_element *element) {
+static cnn_status get_element(const cnn_source *place, const cJSON *dtype, cnn_number_type *element) {
     const char *name = cJSON_IsString(dtype) ? dtype->valuestring : "none";
     for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++) {
         if (strcmp(dtypes[i].name, name) != 0) continue;
@@ -119,7 +119,7 @@ static cnn_status load_tensor(reader *in, const cJSON *item, cnn_named_tensor *o
     snprintf(name, sizeof name, "%.300s: '%.200s'", in->file.name, item->string);
     cnn_source place = in->file;
     place.name = name;
-    cnn_element element;
+    cnn_number_type element;
     int rank = 0;
     int64_t shape[CNN_MAX_RANK], begin = 0, end = 0;
     CNN_TRY(get_element(&place, cJSON_GetObjectItemCaseSensitive(item, "dtype"), &element));
