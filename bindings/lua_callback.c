@@ -430,7 +430,7 @@ void lcnn_push_history(lua_State *L, int index) {
     index = lua_absindex(L, index);
     const cnn_history *h = *(cnn_history **)luaL_checkudata(L, index, HISTORY);
     int epochs = h ? cnn_history_epochs(h) : 0, count = h ? cnn_history_count(h) : 0;
-    lua_createtable(L, 0, 2);
+    lua_createtable(L, 0, 4);
     lua_createtable(L, 0, count);
     for (int i = 0; i < count; i++) {
         push_figure(L, h, i);
@@ -443,6 +443,10 @@ void lcnn_push_history(lua_State *L, int index) {
         lua_rawseti(L, -2, epoch + 1);
     }
     lua_setfield(L, -2, "epoch");
+    lua_pushnumber(L, h ? cnn_history_seconds(h) : 0);
+    lua_setfield(L, -2, "seconds");
+    lua_pushnumber(L, h ? cnn_history_waited(h) : 0);
+    lua_setfield(L, -2, "waited");
     luaL_getmetatable(L, HISTORY_TABLE);
     lua_setmetatable(L, -2);
     keep_history(L, index);

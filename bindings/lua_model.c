@@ -181,7 +181,7 @@ static const char *const fit_names[] = {"x",
                                         NULL};
 static const char *const evaluate_names[] = {"x",     "y",         "batch_size",  "verbose", "sample_weight",
                                              "steps", "callbacks", "return_dict", NULL};
-static const char *const predict_names[] = {"x", "batch_size", "verbose", "callbacks", NULL};
+static const char *const predict_names[] = {"x", "batch_size", "verbose", "steps", "callbacks", NULL};
 
 /* The stack index of an argument. */
 static int place(const char *const *names, const char *name) {
@@ -340,6 +340,16 @@ static void fetch_arrays(lua_State *L, int index, cnn_tensor **one, cnn_tensor_l
     }
 }
 
+/* Takes a dataset away from index, where arrays may stand too, and keeps it on the stack; NULL if there is none. */
+static cnn_dataset *take_dataset(lua_State *L, int index) {
+    cnn_dataset *dataset = lcnn_test_dataset(L, index);
+    if (!dataset) return NULL;
+    lua_pushvalue(L, index);
+    lua_pushnil(L);
+    lua_replace(L, index);
+    return dataset;
+}
+
 /* Memory for the lists of samples. */
 typedef struct sample_lists {
     cnn_tensor *x[MAX_TENSORS], *y[MAX_TENSORS], *weight[MAX_TENSORS];
@@ -416,7 +426,7 @@ static int convert_validation_data(lua_State *L, const cnn_model *model, int ind
     bool given = !lua_isnil(L, index);
     int count = given && lua_type(L, index) == LUA_TTABLE ? (int)lua_rawlen(L, index) : 0;
     if (given && (count < 2 || count > 3))
-        lcnn_fail(L, "fit: 'validation_data' must be {x, y} or {x, y, sample_weight}");
+        lcnn_fail(L, "fit: 'validation_data' must be {x, y}, {x, y, sample_weight} or a dataset");
     for (int i = 0; i < 3; i++) {
         if (given)
             lua_rawgeti(L, index, i + 1);
@@ -442,23 +452,25 @@ static void push_notes(lua_State *L, int model) {
 
 /*** Trains the model.
 @function model:fit
-@param x samples: a tensor {n, …}; of several inputs a list of tensors, or a table by the input layers' names
-@param y labels: a tensor {n} or {n, …}; of several outputs likewise
-@int[opt=32] batch_size
+@param x samples: a tensor {n, …}; of several inputs a list of tensors, or a table by the input layers' names; or a
+dataset, whose elements are batches of x, y and perhaps sample weights
+@param y labels: a tensor {n} or {n, …}; of several outputs likewise; not with a dataset
+@int[opt=32] batch_size not with a dataset
 @int[opt=1] epochs
 @param[opt=1] verbose 0 silent, 1 a bar, 2 a line an epoch
 @tparam[opt] table callbacks
 @number[opt=0] validation_split the last part of x, taken before shuffling
-@tparam[opt] table validation_data {x, y}
+@param[opt] validation_data {x, y}, {x, y, sample_weight} or a dataset
 @bool[opt=true] shuffle
 @tparam[opt] table class_weight by label: {[0] = 1, [1] = 2}
 @param[opt] sample_weight a tensor {n}; of several outputs one for all, or as y
 @int[opt=0] initial_epoch
-@int[opt] steps_per_epoch
+@int[opt] steps_per_epoch at most so many batches; of a dataset, the next epoch goes on behind them
 @int[opt] validation_steps
 @int[opt=1] validation_freq
-@treturn table {history = {loss = {…}, …}, epoch = {…}}, which history:save writes as a file; also in model.history, of
-an interrupted run too */
+@treturn table {history = {loss = {…}, …}, epoch = {…}, seconds = …, waited = …}, which history:save writes as a file;
+seconds is how long the training steps took, waited how much of it they waited for a dataset; also in model.history, of an
+interrupted run too */
 static int fit(lua_State *L) {
     cnn_model *model = lcnn_check_model(L, 1);
     const char *const *n = fit_names;
@@ -477,6 +489,8 @@ static int fit(lua_State *L) {
     o.no_shuffle = !lua_isnil(L, shuffle) && !lua_toboolean(L, shuffle);
     class_weights(L, place(n, "class_weight"), &o);
     int x = place(n, "x"), y = place(n, "y"), weight = place(n, "sample_weight");
+    o.dataset = take_dataset(L, x);
+    o.validation_dataset = take_dataset(L, place(n, "validation_data"));
     convert_samples(L, model, "fit", x, y, weight);
     int validation = convert_validation_data(L, model, place(n, "validation_data"));
     o.callback_count = lcnn_callbacks(L, place(n, "callbacks"), 1, &o.callbacks);
@@ -511,7 +525,7 @@ static int push_figures(lua_State *L, const cnn_model *model, const double *valu
 
 /*** Loss and metrics over samples.
 @function model:evaluate
-@param x
+@param x arrays or a dataset, as in fit
 @param y
 @int[opt=32] batch_size
 @param[opt=1] verbose
@@ -529,6 +543,7 @@ static int evaluate(lua_State *L) {
     o.validation_steps = count_argument(L, "evaluate", n, "steps", 1);
     o.verbose = verbose_argument(L, "evaluate", place(n, "verbose"));
     int x = place(n, "x"), y = place(n, "y"), weight = place(n, "sample_weight");
+    o.dataset = take_dataset(L, x);
     convert_samples(L, model, "evaluate", x, y, weight);
     o.callback_count = lcnn_callbacks(L, place(n, "callbacks"), 1, &o.callbacks);
     sample_lists lists;
@@ -541,9 +556,10 @@ static int evaluate(lua_State *L) {
 
 /*** The model's output for samples.
 @function model:predict
-@param x a tensor {n, …}
+@param x a tensor {n, …}; of several inputs as in fit; or a dataset, whose labels are not looked at
 @int[opt=32] batch_size
 @param[opt=1] verbose
+@int[opt] steps
 @tparam[opt] table callbacks
 @treturn tensor {n, …}; a table of them for several outputs */
 static int predict(lua_State *L) {
@@ -552,7 +568,9 @@ static int predict(lua_State *L) {
     lcnn_args(L, 2, "predict", n);
     cnn_fit_options o = {.log = stdout};
     o.batch_size = count_argument(L, "predict", n, "batch_size", 1);
+    o.validation_steps = count_argument(L, "predict", n, "steps", 1);
     o.verbose = verbose_argument(L, "predict", place(n, "verbose"));
+    o.dataset = take_dataset(L, place(n, "x"));
     convert_arrays(L, model, place(n, "x"), input_arrays(model, "predict", "x"));
     o.callback_count = lcnn_callbacks(L, place(n, "callbacks"), 1, &o.callbacks);
     int count = model->n_outputs > 0 ? model->n_outputs : 1;

@@ -366,7 +366,8 @@ typedef struct cnn_fit_options {
      * for each output, where NULL means none. */
     cnn_tensor_list xs, ys, sample_weights;
     cnn_tensor_list validation_xs, validation_ys, validation_sample_weights;
-    /* In place of arrays: elements are batches of inputs, labels and perhaps sample weights. */
+    /* In place of arrays: elements are batches of inputs, labels (predict needs none) and perhaps sample weights. With
+     * steps_per_epoch an epoch goes on in the dataset where the one before it ended, round and round. */
     struct cnn_dataset *dataset, *validation_dataset;
     const float *class_weight; /* by label, class_weight_count of them; for models with one output */
     int class_weight_count;
@@ -374,7 +375,8 @@ typedef struct cnn_fit_options {
     int batch_size;          /* 32 */
     int epochs;              /* 1 */
     int initial_epoch;
-    int steps_per_epoch, validation_steps, validation_freq;
+    int steps_per_epoch, validation_freq;
+    int validation_steps; /* also how many batches evaluate and predict take at most */
     bool no_shuffle;
     int verbose;                     /* 0 silent, 1 bar, 2 a line an epoch */
     FILE *log;                       /* where verbose prints; NULL: nowhere */
@@ -413,6 +415,9 @@ CNN_API int cnn_history_epochs(const cnn_history *history);
 CNN_API int cnn_history_count(const cnn_history *history);
 CNN_API const char *cnn_history_name(const cnn_history *history, int index);
 CNN_API double cnn_history_value(const cnn_history *history, int index, int epoch); /* NaN where absent */
+/* How long the training steps took, without validation, and how much of it they waited for a dataset's workers. */
+CNN_API double cnn_history_seconds(const cnn_history *history);
+CNN_API double cnn_history_waited(const cnn_history *history);
 /* Writes the figures as a file, whole or not at all. NAME.csv gets a column a figure, empty where it was not logged;
  * NAME.json {"epoch": […], "history": {"loss": […], …}}, null where it was not logged or is not a number. Epochs count
  * from 1. */

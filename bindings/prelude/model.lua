@@ -22,3 +22,48 @@ function methods:activations(x, names)
   end
   return (names == nil or type(names) == "table") and results or results[1]
 end
+
+--- The samples {x, y, sample_weight} without their last part, and that part.
+local function split(samples, share)
+  local whole = #samples[1]
+  local count = math.floor(whole * (1 - share))
+  local first, last = {}, {}
+  for i, tensor in ipairs(samples) do
+    first[i], last[i] = tensor:slice(1, count), tensor:slice(count + 1, whole)
+  end
+  return first, last
+end
+
+--- fit's arguments with a dataset in which x is augmented, in place of arrays.
+local function augmented(given)
+  local arguments = {}
+  for name, value in pairs(given) do arguments[name] = value end
+  for i, name in ipairs {"x", "y", "batch_size", "epochs", "verbose"} do
+    arguments[name], arguments[i] = arguments[name] or arguments[i], nil
+  end
+  local x, augment = arguments.x, arguments.augment
+  arguments.augment = nil
+  if cnn.is_tensor(x) then
+    local samples = {x, arguments.y, arguments.sample_weight}
+    if arguments.validation_split and not arguments.validation_data then
+      samples, arguments.validation_data = split(samples, arguments.validation_split)
+    end
+    x = cnn.data.Dataset.from_tensor_slices(samples)
+    if arguments.shuffle ~= false then x = x:shuffle() end
+    arguments.x = x:map(augment):batch(arguments.batch_size or 32)
+    arguments.y, arguments.sample_weight, arguments.validation_split, arguments.batch_size = nil, nil, nil, nil
+  else
+    arguments.x = x:map(augment)
+  end
+  return arguments
+end
+
+local fit = methods.fit
+
+--- model:fit{x, y, augment = cnn.augment.pipeline{…}}: each picture is changed anew whenever it is trained on, in
+-- worker threads ahead of training; validation data is left alone. Without augment, fit as it is.
+function methods:fit(first, ...)
+  local plain = type(first) == "table" and getmetatable(first) == nil
+  if plain and first.augment ~= nil then first = augmented(first) end
+  return fit(self, first, ...)
+end

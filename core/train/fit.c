@@ -1,211 +1,42 @@
-/* fit, evaluate and predict: loops over batches of samples, with what Keras does around them. Data goes to the plan as
- * rows of the inputs' dtypes: in place where it lies so already, else gathered into buffers made once a run. */
+/* fit, evaluate and predict: loops over batches of samples, with what Keras does around them. */
+#include "train/samples.h"
+#include "train/stream.h"
 #include "train/trainer.h"
 #include "train/callback.h"
 #include "train/history.h"
 #include "train/progress.h"
 #include "base/memory.h"
-#include "base/parallel.h"
+#include "base/cpu.h"
 #include "base/random.h"
 #include "base/status.h"
-#include "base/text.h"
-#include "ops/loss.h"
-
-#include <math.h>
+#include <limits.h>
 #include <string.h>
 
-/* Samples [first, first+count) of the arrays, in the order of `order` if there is one. */
-typedef struct samples {
-    cnn_tensor_list x, y;   /* of each input and output */
-    cnn_tensor_list weight; /* of each output, or one for all; NULL or an empty list: all 1 */
-    int64_t first, count;
-    const int32_t *order; /* positions relative to first, or NULL */
-    bool training;
-} samples;
+/* What a pass runs over: arrays, or a dataset. */
+typedef struct feed {
+    cnn_samples arrays;
+    cnn_dataset *dataset; /* NULL: arrays; borrowed */
+    cnn_stream stream;    /* over the dataset; between its passes it may be closed */
+    int limit;            /* batches at most; 0: all */
+    bool goes_on;         /* from where the pass before it ended, round and round: the limit alone ends it */
+} feed;
 
 /* A run of fit, evaluate or predict. */
 typedef struct session {
     cnn_model *model;
+    const char *who; /* for messages */
     const cnn_fit_options *options;
-    int batch_size;
+    int batch_size; /* of arrays */
     cnn_progress progress;
     cnn_run_control control, *outer; /* outer: of the run whose callback began this one */
     cnn_fit_state state;             /* of training */
     cnn_metric_state outer_metrics;  /* and what it has measured so far */
-    char *x_buffers[CNN_MAX_INPUTS]; /* batch_size rows each */
-    char *y_buffers[CNN_MAX_FIGURES];
-    float *weight_buffer; /* batch_size numbers for each output */
+    cnn_batch_memory memory;
     const char *names[CNN_MAX_FIGURES], *val_names[CNN_MAX_FIGURES];
     char *val_text; /* the memory of val_names */
 } session;
 
-/* The list, or the lone one that is there in its place. */
-static cnn_tensor_list list_of(cnn_tensor_list several, cnn_tensor *const *one) {
-    return several.items ? several : (cnn_tensor_list){one, *one ? 1 : 0};
-}
-
-static samples given_samples(const cnn_fit_options *o) {
-    return (samples){.x = list_of(o->xs, &o->x),
-                     .y = list_of(o->ys, &o->y),
-                     .weight = list_of(o->sample_weights, &o->sample_weight)};
-}
-
-static samples given_validation(const cnn_fit_options *o) {
-    return (samples){.x = list_of(o->validation_xs, &o->validation_x),
-                     .y = list_of(o->validation_ys, &o->validation_y),
-                     .weight = list_of(o->validation_sample_weights, &o->validation_sample_weight)};
-}
-
-static const cnn_tensor *weight_of(const samples *d, int output) {
-    if (d->weight.count == 1) return d->weight.items[0];
-    return output < d->weight.count ? d->weight.items[output] : NULL;
-}
-
 /* ---- checks -------------------------------------------------------------------------------------------- */
-
-/* An array as messages call it: "x", or "x 'left'" where there are several. */
-typedef struct array_name {
-    char text[CNN_NAME_TEXT + 32];
-} array_name;
-
-static void name_array(array_name *name, const char *what, const char *of) {
-    snprintf(name->text, sizeof name->text, "%s '%s'", what, of);
-}
-
-static array_name name_input(const cnn_model *model, int input) {
-    array_name name;
-    char of[CNN_NAME_TEXT];
-    strcpy(name.text, "x");
-    if (model->n_inputs > 1) name_array(&name, "x", cnn_model_input_name(of, sizeof of, model, input));
-    return name;
-}
-
-static array_name name_output(const cnn_model *model, const char *what, int output) {
-    array_name name;
-    char of[CNN_NAME_TEXT];
-    strcpy(name.text, what);
-    if (model->n_outputs > 1) name_array(&name, what, cnn_model_output_name(of, sizeof of, model, output));
-    return name;
-}
-
-typedef char *name_of(char *buffer, size_t capacity, const cnn_model *model, int index);
-
-static cnn_status fail_count(const char *who, const cnn_model *model, const char *what, int count, int got,
-                             name_of *name) {
-    cnn_text names = {0};
-    char buffer[CNN_NAME_TEXT], number[16] = "one";
-    for (int i = 0; i < count; i++)
-        cnn_text_add(&names, i ? ", '%s'" : "'%s'", name(buffer, sizeof buffer, model, i));
-    if (got != 1) snprintf(number, sizeof number, "%d", got);
-    cnn_status status = cnn_fail(CNN_ERROR_ARGUMENT, "%s: model '%s' has %d %s%s, got %s; expected %s", who,
-                                 model->layer.name, count, what, count == 1 ? "" : "s", number,
-                                 names.bytes ? names.bytes : "others");
-    cnn_text_free(&names);
-    return status;
-}
-
-static cnn_status check_array(const char *who, const char *name, const cnn_tensor *array) {
-    if (!array) return cnn_fail(CNN_ERROR_ARGUMENT, "%s: missing argument '%s'", who, name);
-    if (array->data) return CNN_OK;
-    return cnn_fail(CNN_ERROR_ARGUMENT, "%s: %s is a symbolic tensor, it has no values", who, name);
-}
-
-static cnn_status check_input(const cnn_model *model, const char *who, const char *name, const cnn_tensor *x,
-                              const cnn_tensor *input) {
-    char got[CNN_SHAPE_TEXT], wanted[CNN_SHAPE_TEXT];
-    bool fits = x->rank == input->rank;
-    for (int i = 1; fits && i < x->rank; i++) fits = x->shape[i] == input->shape[i];
-    if (fits) return CNN_OK;
-    return cnn_fail(CNN_ERROR_SHAPE, "%s: model '%s' expects %s of shape %s, got %s", who, model->layer.name,
-                    name, cnn_shape_text(wanted, sizeof wanted, input->rank, input->shape),
-                    cnn_shape_text(got, sizeof got, x->rank, x->shape));
-}
-
-/* As many samples as the first input has. */
-static cnn_status check_samples_of(const char *who, const char *first, const cnn_tensor *x, const char *name,
-                                   const cnn_tensor *array) {
-    if (array->rank >= 1 && array->shape[0] == x->shape[0]) return CNN_OK;
-    return cnn_fail(CNN_ERROR_SHAPE, "%s: %s has %lld samples, %s has %lld", who, first,
-                    (long long)x->shape[0], name, (long long)(array->rank < 1 ? 1 : array->shape[0]));
-}
-
-static cnn_status check_x(cnn_model *model, const char *who, cnn_tensor_list x) {
-    if (x.count == 0) return cnn_fail(CNN_ERROR_ARGUMENT, "%s: missing argument 'x'", who);
-    for (int i = 0; i < x.count; i++) {
-        array_name name = i < model->n_inputs ? name_input(model, i) : (array_name){"x"};
-        CNN_TRY(check_array(who, name.text, x.items[i]));
-        if (x.items[i]->rank < 1 || x.items[i]->shape[0] == 0)
-            return cnn_fail(CNN_ERROR_SHAPE, "%s: %s has no samples", who, name.text);
-    }
-    if (model->n_outputs == 0) {
-        cnn_status status = cnn_model_build(model, x.items[0]->rank, x.items[0]->shape);
-        if (status != CNN_OK) return cnn_fail_in(status, who);
-    }
-    if (x.count != model->n_inputs)
-        return fail_count(who, model, "input", model->n_inputs, x.count, cnn_model_input_name);
-    array_name first = name_input(model, 0);
-    for (int i = 0; i < x.count; i++) {
-        array_name name = name_input(model, i);
-        CNN_TRY(check_input(model, who, name.text, x.items[i], model->inputs[i]));
-        CNN_TRY(check_samples_of(who, first.text, x.items[0], name.text, x.items[i]));
-    }
-    return CNN_OK;
-}
-
-/* Labels that the loss can take: their shape, and that positions of classes are among them. The loss would find that
- * out itself, but late, and by then shuffling hides which sample it was. */
-static cnn_status check_labels(const char *who, const cnn_model *model, int index, const char *name,
-                               const cnn_tensor *y) {
-    const void *loss = model->trainer->targets[index].loss;
-    const cnn_op *op = (const cnn_op *)((const cnn_object *)loss)->class;
-    const cnn_tensor *output = model->outputs[index], *inputs[] = {output, y};
-    cnn_op_info info;
-    cnn_status status = cnn_op_infer(op, loss, inputs, 2, false, &info);
-    if (status != CNN_OK && model->n_outputs > 1) status = cnn_fail_in(status, name);
-    if (status != CNN_OK) return cnn_fail_in(status, who);
-    if (op != &cnn_op_sparse_categorical_crossentropy) return CNN_OK;
-    int64_t classes = output->shape[output->rank - 1], row = y->size / y->shape[0];
-    for (int64_t i = 0; i < y->size; i++) {
-        double label = cnn_tensor_get(y, i);
-        if (label >= 0 && label < (double)classes && label == floor(label)) continue;
-        return cnn_fail(CNN_ERROR_ARGUMENT,
-                        "%s: %s: label %g of sample %lld of %lld is not a whole number in [0, %lld)", who,
-                        name, label, (long long)(i / row + 1), (long long)y->shape[0], (long long)classes);
-    }
-    return CNN_OK;
-}
-
-static cnn_status check_weight(const char *who, const char *name, const cnn_tensor *weight) {
-    if (!weight->data)
-        return cnn_fail(CNN_ERROR_ARGUMENT, "%s: %s is a symbolic tensor, it has no values", who, name);
-    if (weight->rank != 1) return cnn_fail(CNN_ERROR_SHAPE, "%s: %s must have one axis", who, name);
-    if (weight->dtype != CNN_FLOAT32)
-        return cnn_fail(CNN_ERROR_DTYPE, "%s: %s must be float32, got %s", who, name,
-                        cnn_dtype_name(weight->dtype));
-    return CNN_OK;
-}
-
-/* What is looked at of samples that have labels. */
-static cnn_status check_samples(cnn_model *model, const char *who, const samples *d) {
-    CNN_TRY(check_x(model, who, d->x));
-    array_name first = name_input(model, 0);
-    if (d->y.count == 0) return cnn_fail(CNN_ERROR_ARGUMENT, "%s: missing argument 'y'", who);
-    if (d->y.count != model->n_outputs)
-        return fail_count(who, model, "output", model->n_outputs, d->y.count, cnn_model_output_name);
-    if (d->weight.count > 1 && d->weight.count != model->n_outputs)
-        return cnn_fail(CNN_ERROR_ARGUMENT, "%s: %d sample_weights for %d outputs", who, d->weight.count,
-                        model->n_outputs);
-    for (int i = 0; i < model->n_outputs; i++) {
-        array_name y = name_output(model, "y", i), w = name_output(model, "sample_weight", i);
-        const cnn_tensor *weight = weight_of(d, i);
-        CNN_TRY(check_array(who, y.text, d->y.items[i]));
-        CNN_TRY(check_samples_of(who, first.text, d->x.items[0], y.text, d->y.items[i]));
-        if (weight) CNN_TRY(check_weight(who, w.text, weight));
-        if (weight) CNN_TRY(check_samples_of(who, first.text, d->x.items[0], w.text, weight));
-        CNN_TRY(check_labels(who, model, i, y.text, d->y.items[i]));
-    }
-    return CNN_OK;
-}
 
 static cnn_status check_class_weight(const cnn_model *model, const char *who, const cnn_fit_options *o) {
     if (!o->class_weight || model->n_outputs <= 1) return CNN_OK;
@@ -225,93 +56,61 @@ static cnn_status check_options(const char *who, const cnn_fit_options *o) {
     return CNN_OK;
 }
 
-/* ---- batches ------------------------------------------------------------------------------------------- */
+/* What says how arrays become batches has no place where a dataset gives them. */
+static cnn_status check_dataset_options(const char *who, const cnn_fit_options *o) {
+    const char *name = o->batch_size > 0              ? "batch_size"
+                       : cnn_samples_given(o).y.count ? "y"
+                       : o->validation_split > 0      ? "validation_split"
+                       : o->sample_weight             ? "sample_weight"
+                                                      : NULL;
+    if (!name) return CNN_OK;
+    return cnn_fail(CNN_ERROR_ARGUMENT,
+                    "%s: '%s' is for arrays; a dataset gives batches of inputs, labels and perhaps weights",
+                    who, name);
+}
 
-typedef struct gathering {
-    const cnn_tensor *from;
-    const samples *samples;
-    int64_t start; /* of the batch */
-    cnn_dtype dtype;
-    char *to;
-} gathering;
+/* ---- feeds ----------------------------------------------------------------------------------------------- */
 
-static void gather_rows(void *context, int64_t begin, int64_t end) {
-    const gathering *g = context;
-    int64_t row = g->from->size / g->from->shape[0];
-    size_t in_row = (size_t)row * cnn_dtype_size(g->from->dtype),
-           out_row = (size_t)row * cnn_dtype_size(g->dtype);
-    for (int64_t i = begin; i < end; i++) {
-        int64_t at = g->samples->order ? g->samples->order[g->start + i] : g->start + i;
-        char *in = (char *)g->from->data + (size_t)(g->samples->first + at) * in_row,
-             *out = g->to + (size_t)i * out_row;
-        if (g->from->dtype == g->dtype) {
-            memcpy(out, in, out_row);
-        } else {
-            cnn_tensor source = cnn_tensor_wrap(g->from->dtype, 1, &row, in);
-            cnn_tensor target = cnn_tensor_wrap(g->dtype, 1, &row, out);
-            cnn_cast_into(&target, &source);
-        }
+static int step_count(const session *s, const feed *f) {
+    int64_t all = f->dataset ? cnn_dataset_cardinality(f->dataset)
+                             : (f->arrays.count + s->batch_size - 1) / s->batch_size;
+    bool limited = f->limit > 0 && (all < 0 || f->goes_on || f->limit < all);
+    return limited ? f->limit : (int)(all < INT_MAX ? all : INT_MAX);
+}
+
+static cnn_status expect_end(const char *who, const feed *f, const char *limit_name) {
+    if (!f->dataset || f->limit > 0 || cnn_dataset_cardinality(f->dataset) >= 0) return CNN_OK;
+    return cnn_fail(CNN_ERROR_ARGUMENT, "%s: the dataset repeats for ever; '%s' must tell when to stop", who,
+                    limit_name);
+}
+
+/* Opens the stream of a dataset, and sees to it that labels are there for those who need them. */
+static cnn_status open_stream(feed *f, cnn_model *model, const char *who, bool labels,
+                              const cnn_iterator_options *options) {
+    CNN_TRY(cnn_stream_open(&f->stream, model, who, f->dataset, options));
+    if (!labels || f->stream.batch.y.count > 0) return CNN_OK;
+    cnn_stream_close(&f->stream);
+    return cnn_fail(CNN_ERROR_ARGUMENT, "%s: the dataset's elements have no labels", who);
+}
+
+/* Of all samples, or of a dataset's batch at hand: what metrics look at before they begin. */
+static cnn_tensor *const *labels_of(const feed *f) {
+    return f->dataset ? f->stream.batch.y.items : f->arrays.y.items;
+}
+
+/* Batch number `step` of the pass; *more = false where it is over. */
+static cnn_status next_batch(session *s, feed *f, int step, cnn_batch *b, bool *more) {
+    int64_t start = f->dataset ? 0 : (int64_t)step * s->batch_size;
+    *more = f->limit == 0 || step < f->limit;
+    if (*more && f->dataset) {
+        CNN_TRY(cnn_stream_next(&f->stream, s->model, s->who, more));
+        if (!*more && f->goes_on) CNN_TRY(cnn_stream_next(&f->stream, s->model, s->who, more));
+    } else if (*more) {
+        *more = start < f->arrays.count;
     }
-}
-
-/* Rows of one array as the plan wants them: in place, or in the buffer. */
-static const void *rows_of(const cnn_tensor *from, cnn_dtype dtype, const samples *s, int64_t start,
-                           int64_t count, char *buffer) {
-    int64_t row = from->size / from->shape[0];
-    if (!s->order && from->dtype == dtype)
-        return (char *)from->data + (size_t)((s->first + start) * row) * cnn_dtype_size(dtype);
-    gathering g = {from, s, start, dtype, buffer};
-    int64_t grain = 65536 / (row > 0 ? row : 1);
-    cnn_parallel_ranges(count, grain > 0 ? grain : 1, gather_rows, &g);
-    return buffer;
-}
-
-/* The label of a sample whose weight is sought: its class, by value or by the largest of a row. */
-static int64_t class_of(const cnn_tensor *y, int64_t sample) {
-    int64_t row = y->size / y->shape[0], best = 0;
-    if (row == 1) {
-        double label = cnn_tensor_get(y, sample);
-        return label >= 0 && label < INT32_MAX ? (int64_t)label : -1;
-    }
-    for (int64_t i = 1; i < row; i++)
-        if (cnn_tensor_get(y, sample * row + i) > cnn_tensor_get(y, sample * row + best)) best = i;
-    return best;
-}
-
-/* sample_weight times class_weight, which as in Keras counts in training alone; NULL where neither is given. */
-static const float *weights_of(const session *s, const samples *d, int output, int64_t start, int64_t count) {
-    const cnn_fit_options *o = s->options;
-    const cnn_tensor *weight = weight_of(d, output);
-    bool by_class = o->class_weight && d->training;
-    if (!weight && !by_class) return NULL;
-    float *to = s->weight_buffer + (size_t)output * (size_t)s->batch_size;
-    for (int64_t i = 0; i < count; i++) {
-        int64_t at = d->first + (d->order ? d->order[start + i] : start + i);
-        float w = weight ? cnn_f32(weight)[at] : 1;
-        if (by_class) {
-            int64_t label = class_of(d->y.items[output], at);
-            if (label >= 0 && label < o->class_weight_count) w *= o->class_weight[label];
-        }
-        to[i] = w;
-    }
-    return to;
-}
-
-static void fill_batch(cnn_batch *b, const session *s, const samples *d, int64_t start) {
-    int64_t left = d->count - start;
-    b->count = left < s->batch_size ? left : s->batch_size;
-    b->labels = d->y.items;
-    for (int i = 0; i < d->x.count; i++)
-        b->x[i] = rows_of(d->x.items[i], s->model->inputs[i]->dtype, d, start, b->count, s->x_buffers[i]);
-    for (int i = 0; i < d->y.count; i++) {
-        b->y[i] = rows_of(d->y.items[i], d->y.items[i]->dtype, d, start, b->count, s->y_buffers[i]);
-        b->weight[i] = weights_of(s, d, i, start, b->count);
-    }
-}
-
-static int step_count(const session *s, int64_t count, int limit) {
-    int64_t steps = (count + s->batch_size - 1) / s->batch_size;
-    return (int)(limit > 0 && limit < steps ? limit : steps);
+    if (!*more) return CNN_OK;
+    const cnn_samples *samples = f->dataset ? &f->stream.batch : &f->arrays;
+    return cnn_samples_batch(b, &s->memory, s->model, samples, start, f->dataset ? INT64_MAX : s->batch_size);
 }
 
 /* ---- callbacks and logs ---------------------------------------------------------------------------------- */
@@ -365,7 +164,7 @@ static void restore_weights(cnn_model *model, const float *weights) {
 /* ---- sessions -------------------------------------------------------------------------------------------- */
 
 static bool validating(const cnn_fit_options *o) {
-    return given_validation(o).x.count > 0 || o->validation_split > 0;
+    return cnn_samples_for_validation(o).x.count > 0 || o->validation_split > 0 || o->validation_dataset;
 }
 
 static cnn_status make_names(session *s) {
@@ -385,37 +184,6 @@ static cnn_status make_names(session *s) {
     return CNN_OK;
 }
 
-static cnn_status make_buffer(char **buffer, const session *s, const cnn_tensor *array, cnn_dtype dtype) {
-    size_t row = (size_t)(array->size / array->shape[0]) * cnn_dtype_size(dtype);
-    *buffer = cnn_malloc((size_t)s->batch_size * row);
-    return *buffer ? CNN_OK : cnn_fail_memory((size_t)s->batch_size * row);
-}
-
-/* Only where rows are to be gathered, cast or weighted: train_on_batch, called often, mostly needs none. y: empty
- * where no labels are needed. */
-static cnn_status make_buffers(session *s, cnn_tensor_list x, cnn_tensor_list y) {
-    const cnn_fit_options *o = s->options;
-    bool in_place = o->no_shuffle && !validating(o);
-    for (int i = 0; i < x.count; i++) {
-        cnn_dtype dtype = s->model->inputs[i]->dtype;
-        if (in_place && x.items[i]->dtype == dtype) continue;
-        CNN_TRY(make_buffer(&s->x_buffers[i], s, x.items[i], dtype));
-    }
-    for (int i = 0; i < y.count && !in_place; i++)
-        CNN_TRY(make_buffer(&s->y_buffers[i], s, y.items[i], y.items[i]->dtype));
-    if (given_samples(o).weight.count == 0 && given_validation(o).weight.count == 0 && !o->class_weight)
-        return CNN_OK;
-    size_t bytes = (size_t)s->batch_size * (size_t)s->model->n_outputs * sizeof(float);
-    return (s->weight_buffer = cnn_malloc(bytes)) ? CNN_OK : cnn_fail_memory(bytes);
-}
-
-static void free_buffers(session *s) {
-    for (int i = 0; i < s->model->n_inputs; i++) cnn_free(s->x_buffers[i]);
-    for (int i = 0; i < s->model->n_outputs && i < CNN_MAX_FIGURES; i++) cnn_free(s->y_buffers[i]);
-    cnn_free(s->weight_buffer);
-    cnn_free(s->val_text);
-}
-
 static void retain(cnn_tensor_list list) {
     for (int i = 0; i < list.count; i++)
         if (list.items[i]) cnn_tensor_retain(list.items[i]);
@@ -427,7 +195,7 @@ static void release(cnn_tensor_list list) {
 
 /* The arrays stay for the run: callbacks may drop the caller's references. */
 static void hold_arrays(const cnn_fit_options *o, void (*change)(cnn_tensor_list list)) {
-    const samples all[] = {given_samples(o), given_validation(o)};
+    const cnn_samples all[] = {cnn_samples_given(o), cnn_samples_for_validation(o)};
     for (int i = 0; i < 2; i++) {
         change(all[i].x);
         change(all[i].y);
@@ -435,15 +203,18 @@ static void hold_arrays(const cnn_fit_options *o, void (*change)(cnn_tensor_list
     }
 }
 
-static cnn_status open_session(session *s, cnn_model *model, const cnn_fit_options *options,
-                               cnn_tensor_list y) {
-    *s = (session){.model = model, .options = options};
-    int64_t wanted = options->batch_size > 0 ? options->batch_size : 32;
-    cnn_tensor_list x = given_samples(options).x, validation_x = given_validation(options).x;
-    int64_t most = x.items[0]->shape[0];
-    if (validation_x.count > 0 && validation_x.items[0]->shape[0] > most)
-        most = validation_x.items[0]->shape[0];
-    s->batch_size = (int)(wanted < most ? wanted : most);
+/* The size of batches of arrays: not above the number of samples. */
+static int batch_size_of(const cnn_fit_options *o) {
+    const cnn_samples all[] = {cnn_samples_given(o), cnn_samples_for_validation(o)};
+    int64_t size = o->batch_size > 0 ? o->batch_size : 32, most = 0;
+    for (int i = 0; i < 2; i++)
+        if (all[i].x.count > 0 && all[i].x.items[0]->shape[0] > most) most = all[i].x.items[0]->shape[0];
+    return (int)(most > 0 && most < size ? most : size);
+}
+
+static cnn_status open_session(session *s, cnn_model *model, const char *who,
+                               const cnn_fit_options *options) {
+    *s = (session){.model = model, .who = who, .options = options, .batch_size = batch_size_of(options)};
     s->progress = cnn_progress_new(options->log, options->verbose);
     s->control = (cnn_run_control){.model = model,
                                    .optimizer = model->trainer->optimizer,
@@ -455,12 +226,13 @@ static cnn_status open_session(session *s, cnn_model *model, const cnn_fit_optio
                                    .save_weights = save_weights,
                                    .restore_weights = restore_weights};
     hold_arrays(options, retain);
+    cnn_dataset_retain(options->dataset);
+    cnn_dataset_retain(options->validation_dataset);
     s->outer = model->run;
     model->run = &s->control;
     if (s->outer) cnn_trainer_take_metrics(model, &s->outer_metrics);
     cnn_trainer_touch_weights(model);
-    CNN_TRY(make_names(s));
-    return make_buffers(s, x, y);
+    return make_names(s);
 }
 
 static cnn_status close_session(session *s, cnn_status status) {
@@ -473,7 +245,10 @@ static cnn_status close_session(session *s, cnn_status status) {
     cJSON_Delete(s->state.record);
     cnn_progress_break(&s->progress);
     hold_arrays(s->options, release);
-    free_buffers(s);
+    cnn_dataset_release(s->options->dataset);
+    cnn_dataset_release(s->options->validation_dataset);
+    cnn_batch_memory_free(&s->memory);
+    cnn_free(s->val_text);
     return status;
 }
 
@@ -483,12 +258,10 @@ static cnn_status poll_interrupt(void) {
 
 /* ---- evaluate -------------------------------------------------------------------------------------------- */
 
-/* One batch through the model; its losses and metrics join those of the pass so far. */
-static cnn_status run_batch(session *s, cnn_mode mode, const samples *d, int step, cnn_batch *b,
-                            cnn_loss_sums *sums) {
+/* A batch through the model; its losses and metrics join those of the pass so far. */
+static cnn_status run_batch(session *s, cnn_mode mode, const cnn_batch *b, cnn_loss_sums *sums) {
     double losses[1 + CNN_MAX_FIGURES];
     const cnn_tensor *outputs[CNN_MAX_INPUTS];
-    fill_batch(b, s, d, (int64_t)step * s->batch_size);
     CNN_TRY(cnn_trainer_run(s->model, mode, b, losses, outputs));
     CNN_TRY(cnn_trainer_update_metrics(s->model, b, outputs));
     add_losses(sums, s->model->trainer, losses, b->count);
@@ -496,17 +269,19 @@ static cnn_status run_batch(session *s, cnn_mode mode, const samples *d, int ste
 }
 
 /* Appends loss and metrics over the samples to logs. */
-static cnn_status test(session *s, const samples *d, int limit, bool show, cnn_logs *logs) {
-    CNN_TRY(cnn_trainer_reset_metrics(s->model, d->y.items));
+static cnn_status test(session *s, feed *f, bool show, cnn_logs *logs) {
+    CNN_TRY(cnn_trainer_reset_metrics(s->model, labels_of(f)));
     CNN_TRY(notify(s, CNN_TEST_BEGIN, 0, NULL));
-    int steps = step_count(s, d->count, limit);
     cnn_loss_sums sums = {0};
     cnn_batch b;
-    if (show) cnn_progress_begin(&s->progress, steps);
-    for (int step = 0; step < steps; step++) {
+    if (show) cnn_progress_begin(&s->progress, step_count(s, f));
+    for (int step = 0;; step++) {
+        bool more;
         CNN_TRY(poll_interrupt());
+        CNN_TRY(next_batch(s, f, step, &b, &more));
+        if (!more) break;
         CNN_TRY(notify(s, CNN_TEST_BATCH_BEGIN, step, NULL));
-        CNN_TRY(run_batch(s, CNN_MODE_TEST, d, step, &b, &sums));
+        CNN_TRY(run_batch(s, CNN_MODE_TEST, &b, &sums));
         cnn_logs now = {0};
         fill_logs(s, &now, &sums, false);
         CNN_TRY(notify(s, CNN_TEST_BATCH_END, step, &now));
@@ -519,43 +294,87 @@ static cnn_status test(session *s, const samples *d, int limit, bool show, cnn_l
     return notify(s, CNN_TEST_END, 0, &all);
 }
 
+/* Checks what evaluate or predict is to run over: arrays at once, a dataset by its first batch. */
+static cnn_status open_feed(feed *f, cnn_model *model, const char *who, const cnn_fit_options *o,
+                            bool labels) {
+    *f = (feed){.dataset = o->dataset, .limit = o->validation_steps};
+    CNN_TRY(check_options(who, o));
+    if (o->dataset) {
+        CNN_TRY(check_dataset_options(who, o));
+        CNN_TRY(expect_end(who, f, "steps"));
+        return open_stream(f, model, who, labels, &(cnn_iterator_options){0});
+    }
+    f->arrays = cnn_samples_given(o);
+    CNN_TRY(labels ? cnn_samples_check(model, who, &f->arrays)
+                   : cnn_samples_check_x(model, who, f->arrays.x));
+    f->arrays.count = f->arrays.x.items[0]->shape[0];
+    return CNN_OK;
+}
+
 cnn_status cnn_model_evaluate(cnn_model *model, const cnn_fit_options *options, double *values,
                               int capacity) {
-    samples d = given_samples(options);
-    CNN_TRY(cnn_trainer_expect_compiled(model, "evaluate"));
-    CNN_TRY(check_options("evaluate", options));
-    CNN_TRY(check_samples(model, "evaluate", &d));
+    feed f;
     session s;
     cnn_logs logs = {0};
-    d.count = d.x.items[0]->shape[0];
-    cnn_status status = open_session(&s, model, options, d.y);
-    if (status == CNN_OK) status = test(&s, &d, options->validation_steps, true, &logs);
+    CNN_TRY(cnn_trainer_expect_compiled(model, "evaluate"));
+    CNN_TRY(open_feed(&f, model, "evaluate", options, true));
+    cnn_status status = open_session(&s, model, "evaluate", options);
+    if (status == CNN_OK) status = test(&s, &f, true, &logs);
     for (int i = 0; status == CNN_OK && i < logs.count && i < capacity; i++) values[i] = logs.values[i];
+    cnn_stream_close(&f.stream);
     return close_session(&s, status);
 }
 
 /* ---- predict --------------------------------------------------------------------------------------------- */
 
-/* The batch's rows into the result, which has those of all samples. */
-static void keep_rows(cnn_tensor *result, const cnn_tensor *output, int64_t start, int64_t count) {
-    size_t bytes = cnn_tensor_bytes(output);
-    memcpy((char *)result->data + bytes / (size_t)count * (size_t)start, output->data, bytes);
+/* An output's rows of all batches: room for `capacity` rows, of which `count` are there. */
+typedef struct rows {
+    cnn_tensor *room;
+    int64_t count, capacity;
+} rows;
+
+static cnn_status new_room(cnn_tensor **out, const cnn_tensor *output, int64_t count) {
+    int64_t shape[CNN_MAX_RANK];
+    memcpy(shape, output->shape, sizeof shape);
+    shape[0] = count;
+    return cnn_tensor_alloc(out, output->dtype, output->rank, shape);
 }
 
-static cnn_status predict_batches(session *s, const samples *d, cnn_tensor *const *results) {
+/* expected: how many rows there will be, as far as is known. */
+static cnn_status add_rows(rows *r, const cnn_tensor *output, int64_t count, int64_t expected) {
+    size_t bytes = cnn_tensor_bytes(output), row = bytes / (size_t)count;
+    if (r->count + count > r->capacity) {
+        int64_t capacity = r->count + count > 2 * r->capacity ? r->count + count : 2 * r->capacity;
+        if (capacity < expected) capacity = expected;
+        cnn_tensor *wider;
+        CNN_TRY(new_room(&wider, output, capacity));
+        if (r->room) memcpy(wider->data, r->room->data, (size_t)r->count * row);
+        cnn_tensor_release(r->room);
+        r->room = wider;
+        r->capacity = capacity;
+    }
+    memcpy((char *)r->room->data + (size_t)r->count * row, output->data, bytes);
+    r->count += count;
+    return CNN_OK;
+}
+
+static cnn_status predict_batches(session *s, feed *f, rows *results) {
     CNN_TRY(notify(s, CNN_PREDICT_BEGIN, 0, NULL));
-    int steps = step_count(s, d->count, 0);
+    int steps = step_count(s, f);
     cnn_logs none = {0};
     cnn_batch b;
     cnn_progress_begin(&s->progress, steps);
-    for (int step = 0; step < steps; step++) {
-        CNN_TRY(poll_interrupt());
-        CNN_TRY(notify(s, CNN_PREDICT_BATCH_BEGIN, step, NULL));
-        int64_t start = (int64_t)step * s->batch_size;
+    for (int step = 0;; step++) {
+        bool more;
         const cnn_tensor *outputs[CNN_MAX_INPUTS];
-        fill_batch(&b, s, d, start);
+        CNN_TRY(poll_interrupt());
+        CNN_TRY(next_batch(s, f, step, &b, &more));
+        if (!more) break;
+        CNN_TRY(notify(s, CNN_PREDICT_BATCH_BEGIN, step, NULL));
         CNN_TRY(cnn_trainer_run(s->model, CNN_MODE_PREDICT, &b, NULL, outputs));
-        for (int i = 0; i < s->model->n_outputs; i++) keep_rows(results[i], outputs[i], start, b.count);
+        int64_t expected = f->dataset ? steps * b.count : f->arrays.count;
+        for (int i = 0; i < s->model->n_outputs; i++)
+            CNN_TRY(add_rows(&results[i], outputs[i], b.count, expected));
         CNN_TRY(notify(s, CNN_PREDICT_BATCH_END, step, &none));
         cnn_progress_step(&s->progress, step + 1, &none);
     }
@@ -563,32 +382,36 @@ static cnn_status predict_batches(session *s, const samples *d, cnn_tensor *cons
     return notify(s, CNN_PREDICT_END, 0, NULL);
 }
 
-static cnn_status new_result(cnn_tensor **out, const cnn_tensor *output, int64_t count) {
-    int64_t shape[CNN_MAX_RANK];
-    memcpy(shape, output->shape, sizeof shape);
-    shape[0] = count;
-    return cnn_tensor_alloc(out, output->dtype, output->rank, shape);
+/* The rows there are, as a tensor of their own. */
+static cnn_status finish_rows(cnn_tensor **out, const rows *r) {
+    if (r->count == r->capacity) {
+        *out = cnn_tensor_retain(r->room);
+        return CNN_OK;
+    }
+    return cnn_view(out, r->room, 0, r->count);
 }
 
 cnn_status cnn_model_predict_all(cnn_tensor **outs, cnn_model *model, const cnn_fit_options *options) {
     cnn_trainer *trainer;
+    feed f;
     CNN_TRY(cnn_trainer_of(&trainer, model));
-    CNN_TRY(check_options("predict", options));
-    samples d = {.x = given_samples(options).x};
-    CNN_TRY(check_x(model, "predict", d.x));
-    d.count = d.x.items[0]->shape[0];
-    cnn_tensor *results[CNN_MAX_INPUTS] = {NULL};
+    CNN_TRY(open_feed(&f, model, "predict", options, false));
+    rows results[CNN_MAX_INPUTS] = {{0}};
+    cnn_tensor *made[CNN_MAX_INPUTS] = {NULL};
     session s;
-    cnn_status status = open_session(&s, model, options, (cnn_tensor_list){0});
-    for (int i = 0; status == CNN_OK && i < model->n_outputs; i++)
-        status = new_result(&results[i], model->outputs[i], d.count);
-    if (status == CNN_OK) status = predict_batches(&s, &d, results);
+    cnn_status status = open_session(&s, model, "predict", options);
+    if (status == CNN_OK) status = predict_batches(&s, &f, results);
+    for (int i = 0; i < model->n_outputs; i++) {
+        if (status == CNN_OK) status = finish_rows(&made[i], &results[i]);
+        cnn_tensor_release(results[i].room);
+    }
     for (int i = 0; i < model->n_outputs; i++) {
         if (status == CNN_OK)
-            outs[i] = results[i];
+            outs[i] = made[i];
         else
-            cnn_tensor_release(results[i]);
+            cnn_tensor_release(made[i]);
     }
+    cnn_stream_close(&f.stream);
     return close_session(&s, status);
 }
 
@@ -603,15 +426,18 @@ cnn_status cnn_model_predict(cnn_tensor **out, cnn_model *model, const cnn_fit_o
 /* ---- fit ------------------------------------------------------------------------------------------------- */
 
 /* The batches of the epoch that are left. */
-static cnn_status train_batches(session *s, const samples *d, int steps) {
+static cnn_status train_batches(session *s, feed *train) {
     cnn_fit_state *f = &s->state;
     cnn_batch b;
-    cnn_progress_begin(&s->progress, steps);
-    while (f->step < steps && !(f->step > 0 && s->control.stop_training)) {
+    cnn_progress_begin(&s->progress, step_count(s, train));
+    while (!(f->step > 0 && s->control.stop_training)) {
         int step = f->step;
+        bool more;
         CNN_TRY(poll_interrupt());
+        CNN_TRY(next_batch(s, train, step, &b, &more));
+        if (!more) break;
         CNN_TRY(notify(s, CNN_TRAIN_BATCH_BEGIN, step, NULL));
-        CNN_TRY(run_batch(s, CNN_MODE_TRAIN, d, step, &b, &f->sums));
+        CNN_TRY(run_batch(s, CNN_MODE_TRAIN, &b, &f->sums));
         f->logs = (cnn_logs){0};
         fill_logs(s, &f->logs, &f->sums, false);
         CNN_TRY(notify(s, CNN_TRAIN_BATCH_END, step, &f->logs));
@@ -622,40 +448,62 @@ static cnn_status train_batches(session *s, const samples *d, int steps) {
     return CNN_OK;
 }
 
-static bool validates(const session *s, const samples *validation, int epoch) {
+/* The same, and how long it took. */
+static cnn_status time_batches(session *s, feed *train) {
+    double start = cnn_seconds(), waited = train->dataset ? cnn_iterator_waited(train->stream.iterator) : 0;
+    cnn_status status = train_batches(s, train);
+    s->state.history->seconds += cnn_seconds() - start;
+    if (train->dataset) s->state.history->waited += cnn_iterator_waited(train->stream.iterator) - waited;
+    return status;
+}
+
+static bool validates(const session *s, const feed *validation, int epoch) {
     int every = s->options->validation_freq > 0 ? s->options->validation_freq : 1;
-    return validation->count > 0 && (epoch + 1) % every == 0;
+    return (validation->dataset || validation->arrays.count > 0) && (epoch + 1) % every == 0;
 }
 
 /* An epoch that was left in its middle gets the order that it had, and the generator goes on where it was. */
-static void draw_order(session *s, const samples *train, int32_t *order) {
+static void draw_order(session *s, const feed *train, int32_t *order) {
     cnn_random now = *cnn_default_random();
-    if (s->options->no_shuffle) return;
+    if (!order) return;
     if (s->state.step > 0)
         *cnn_default_random() = s->state.order;
     else
         s->state.order = now;
-    cnn_random_permutation(NULL, order, (int32_t)train->count);
+    cnn_random_permutation(NULL, order, (int32_t)train->arrays.count);
     if (s->state.step > 0) *cnn_default_random() = now;
 }
 
-static cnn_status begin_epoch(session *s, const samples *train) {
+static cnn_status begin_epoch(session *s, const feed *train) {
     s->state.sums = (cnn_loss_sums){0};
     s->state.logs = (cnn_logs){0};
     CNN_TRY(notify(s, CNN_EPOCH_BEGIN, s->state.epoch, NULL));
-    return cnn_trainer_reset_metrics(s->model, train->y.items);
+    return cnn_trainer_reset_metrics(s->model, labels_of(train));
 }
 
-static cnn_status run_epoch(session *s, const samples *train, const samples *validation, int32_t *order) {
+/* Each validation of an epoch sees the same iteration of its dataset, in whichever process it runs. */
+static cnn_status open_validation(feed *validation, cnn_model *model, int epoch) {
+    const cnn_iterator_options options = {.numbered = true, .iteration = epoch};
+    if (!validation->dataset || validation->stream.iterator) return CNN_OK;
+    return open_stream(validation, model, "fit: validation_data", true, &options);
+}
+
+static cnn_status validate(session *s, feed *validation, int epoch, cnn_logs *logs) {
+    CNN_TRY(open_validation(validation, s->model, epoch));
+    cnn_status status = test(s, validation, false, logs);
+    cnn_stream_close(&validation->stream);
+    return status;
+}
+
+static cnn_status run_epoch(session *s, feed *train, feed *validation, int32_t *order) {
     cnn_fit_state *f = &s->state;
     int epoch = f->epoch;
     draw_order(s, train, order);
     cnn_progress_epoch(&s->progress, epoch, s->control.epochs);
     if (f->step == 0) CNN_TRY(begin_epoch(s, train));
-    CNN_TRY(train_batches(s, train, step_count(s, train->count, s->options->steps_per_epoch)));
+    CNN_TRY(time_batches(s, train));
     cnn_logs logs = f->logs;
-    if (validates(s, validation, epoch))
-        CNN_TRY(test(s, validation, s->options->validation_steps, false, &logs));
+    if (validates(s, validation, epoch)) CNN_TRY(validate(s, validation, epoch, &logs));
     cnn_progress_end(&s->progress, &logs);
     CNN_TRY(notify(s, CNN_EPOCH_END, epoch, &logs));
     CNN_TRY(cnn_history_add(f->history, &logs));
@@ -664,36 +512,52 @@ static cnn_status run_epoch(session *s, const samples *train, const samples *val
     return notify(s, CNN_EPOCH_SAVE, epoch, NULL);
 }
 
-static cnn_status run_epochs(session *s, const samples *train, const samples *validation, int32_t *order,
+/* A run that goes on where another process left it sees what that one would have seen next. */
+static cnn_status resume_stream(session *s, feed *train) {
+    const cnn_fit_state *f = &s->state;
+    int64_t done = f->epoch - s->options->initial_epoch, all = cnn_dataset_cardinality(train->dataset);
+    if (done == 0 && f->step == 0) return CNN_OK;
+    cnn_iterator_options options = {
+        .numbered = true, .iteration = done, .position = f->step, .iterations = s->control.epochs - f->epoch};
+    if (train->goes_on) {
+        int64_t position = done * train->limit + f->step;
+        options.iteration = all > 0 ? position / all : 0;
+        options.position = all > 0 ? position % all : position;
+        options.iterations = INT64_MAX;
+    }
+    cnn_stream_close(&train->stream);
+    CNN_TRY(open_stream(train, s->model, "fit", true, &options));
+    train->stream.batch.class_weight = s->options->class_weight;
+    train->stream.batch.class_weight_count = s->options->class_weight_count;
+    return CNN_OK;
+}
+
+static cnn_status run_epochs(session *s, feed *train, feed *validation, int32_t *order,
                              cnn_history *history) {
     cnn_fit_state *f = &s->state;
+    bool streams = train->dataset;
     *f = (cnn_fit_state){.epoch = s->options->initial_epoch,
-                         .samples = train->count,
-                         .batch_size = s->batch_size,
+                         .samples = streams ? cnn_dataset_cardinality(train->dataset) : train->arrays.count,
+                         .batch_size = streams ? (int)train->stream.batch.count : s->batch_size,
                          .history = history};
     history->first_epoch = f->epoch;
     s->control.state = f;
-    CNN_TRY(cnn_trainer_reset_metrics(s->model, train->y.items));
+    CNN_TRY(cnn_trainer_reset_metrics(s->model, labels_of(train)));
     CNN_TRY(notify(s, CNN_TRAIN_BEGIN, 0, NULL));
     CNN_TRY(notify(s, CNN_RESUME, 0, NULL));
+    if (streams && f->epoch < s->control.epochs) CNN_TRY(resume_stream(s, train));
     while (f->epoch < s->control.epochs && (f->step > 0 || !s->control.stop_training))
         CNN_TRY(run_epoch(s, train, validation, order));
     CNN_TRY(notify(s, CNN_TRAIN_END, 0, NULL));
     return notify(s, CNN_TRAIN_DONE, 0, NULL);
 }
 
-/* The last part of x is for validation if a split is asked for. */
-static cnn_status split(const cnn_fit_options *o, samples *train, samples *validation) {
-    *train = given_samples(o);
-    *validation = given_validation(o);
+/* The last part of the arrays is for validation if a split is asked for. */
+static cnn_status split(const cnn_fit_options *o, cnn_samples *train, cnn_samples *validation) {
     int64_t count = train->x.items[0]->shape[0];
     train->count = count;
-    train->training = true;
-    if (validation->x.count > 0) {
-        validation->count = validation->x.items[0]->shape[0];
-    } else if (o->validation_split > 0) {
+    if (o->validation_split > 0 && validation->x.count == 0 && !o->validation_dataset) {
         *validation = *train;
-        validation->training = false;
         train->count = (int64_t)((double)count * (1 - o->validation_split));
         validation->first = train->count;
         validation->count -= train->count;
@@ -706,32 +570,67 @@ static cnn_status split(const cnn_fit_options *o, samples *train, samples *valid
     return CNN_OK;
 }
 
-static cnn_status check_fit(cnn_model *model, const cnn_fit_options *o) {
-    const samples train = given_samples(o), validation = given_validation(o);
+static cnn_status open_training(feed *train, cnn_model *model, const cnn_fit_options *o) {
+    *train = (feed){.dataset = o->dataset, .limit = o->steps_per_epoch};
+    if (!o->dataset) {
+        train->arrays = cnn_samples_given(o);
+        return cnn_samples_check(model, "fit", &train->arrays);
+    }
+    train->goes_on = train->limit > 0;
+    CNN_TRY(check_dataset_options("fit", o));
+    CNN_TRY(expect_end("fit", train, "steps_per_epoch"));
+    int epochs = (o->epochs > 0 ? o->epochs : 1) - o->initial_epoch;
+    const cnn_iterator_options options = {.iterations = train->goes_on ? INT64_MAX : epochs > 0 ? epochs : 1};
+    return open_stream(train, model, "fit", true, &options);
+}
+
+/* Checks what is to be trained and validated with; opens the streams of datasets. */
+static cnn_status open_feeds(feed *train, feed *validation, cnn_model *model, const cnn_fit_options *o) {
+    *train = (feed){0};
+    *validation = (feed){.dataset = o->validation_dataset, .limit = o->validation_steps};
     CNN_TRY(cnn_model_expect_idle(model, "fit"));
     CNN_TRY(cnn_trainer_expect_compiled(model, "fit"));
     CNN_TRY(check_options("fit", o));
-    CNN_TRY(check_samples(model, "fit", &train));
+    CNN_TRY(open_training(train, model, o));
     CNN_TRY(check_class_weight(model, "fit", o));
-    if (validation.x.count == 0) return CNN_OK;
-    return check_samples(model, "fit: validation_data", &validation);
+    validation->arrays = cnn_samples_for_validation(o);
+    if (validation->arrays.x.count > 0) {
+        CNN_TRY(cnn_samples_check(model, "fit: validation_data", &validation->arrays));
+        validation->arrays.count = validation->arrays.x.items[0]->shape[0];
+    }
+    if (!o->dataset) CNN_TRY(split(o, &train->arrays, &validation->arrays));
+    cnn_samples *trained = o->dataset ? &train->stream.batch : &train->arrays;
+    trained->class_weight = o->class_weight;
+    trained->class_weight_count = o->class_weight_count;
+    CNN_TRY(expect_end("fit: validation_data", validation, "validation_steps"));
+    return open_validation(validation, model, o->initial_epoch);
+}
+
+/* The order of the arrays' samples, drawn anew each epoch; NULL where there is none to draw. */
+static cnn_status new_order(int32_t **order, feed *train, const cnn_fit_options *o) {
+    size_t bytes = (size_t)train->arrays.count * sizeof **order;
+    *order = NULL;
+    if (o->no_shuffle || train->dataset) return CNN_OK;
+    if (!(*order = cnn_malloc(bytes))) return cnn_fail_memory(bytes);
+    train->arrays.order = *order;
+    return CNN_OK;
 }
 
 cnn_status cnn_model_fit(cnn_model *model, const cnn_fit_options *options, cnn_history **history) {
-    CNN_TRY(check_fit(model, options));
-    samples train, validation;
-    CNN_TRY(split(options, &train, &validation));
-    cnn_history *record = cnn_calloc(sizeof *record);
-    int32_t *order = options->no_shuffle ? NULL : cnn_malloc((size_t)train.count * sizeof *order);
-    session s = {.options = options};
-    cnn_status status =
-        record && (order || options->no_shuffle) ? CNN_OK : cnn_fail_memory((size_t)train.count * 4);
-    train.order = order;
+    feed train, validation;
+    int32_t *order = NULL;
+    cnn_history *record = NULL;
+    cnn_status status = open_feeds(&train, &validation, model, options);
+    if (status == CNN_OK && !(record = cnn_calloc(sizeof *record))) status = cnn_fail_memory(sizeof *record);
+    if (status == CNN_OK) status = new_order(&order, &train, options);
     if (status == CNN_OK) {
-        status = open_session(&s, model, options, train.y);
+        session s;
+        status = open_session(&s, model, "fit", options);
         if (status == CNN_OK) status = run_epochs(&s, &train, &validation, order, record);
         close_session(&s, status);
     }
+    cnn_stream_close(&train.stream);
+    cnn_stream_close(&validation.stream);
     cnn_free(order);
     if (history && record)
         *history = record;
@@ -742,28 +641,27 @@ cnn_status cnn_model_fit(cnn_model *model, const cnn_fit_options *options, cnn_h
 
 cnn_status cnn_model_train_step(cnn_model *model, const cnn_fit_options *options, double *values,
                                 int capacity) {
-    samples d = given_samples(options);
+    feed f = {.arrays = cnn_samples_given(options)};
+    cnn_samples *d = &f.arrays;
     CNN_TRY(cnn_model_expect_idle(model, "train_on_batch"));
     CNN_TRY(cnn_trainer_expect_compiled(model, "train_on_batch"));
-    CNN_TRY(check_samples(model, "train_on_batch", &d));
+    CNN_TRY(cnn_samples_check(model, "train_on_batch", d));
     CNN_TRY(check_class_weight(model, "train_on_batch", options));
-    d.count = d.x.items[0]->shape[0];
-    d.training = true;
-    if (d.count > INT32_MAX) return cnn_fail(CNN_ERROR_ARGUMENT, "train_on_batch: more than 2^31 samples");
+    d->count = d->x.items[0]->shape[0];
+    d->class_weight = options->class_weight;
+    d->class_weight_count = options->class_weight_count;
+    if (d->count > INT32_MAX) return cnn_fail(CNN_ERROR_ARGUMENT, "train_on_batch: more than 2^31 samples");
     cnn_fit_options step = {.x = options->x,
                             .y = options->y,
                             .sample_weight = options->sample_weight,
                             .xs = options->xs,
                             .ys = options->ys,
                             .sample_weights = options->sample_weights,
-                            .class_weight = options->class_weight,
-                            .class_weight_count = options->class_weight_count,
-                            .batch_size = (int)d.count,
-                            .no_shuffle = true};
+                            .batch_size = (int)d->count};
     session s;
-    cnn_status status = open_session(&s, model, &step, d.y);
-    if (status == CNN_OK) status = cnn_trainer_reset_metrics(model, d.y.items);
-    if (status == CNN_OK) status = train_batches(&s, &d, 1);
+    cnn_status status = open_session(&s, model, "train_on_batch", &step);
+    if (status == CNN_OK) status = cnn_trainer_reset_metrics(model, d->y.items);
+    if (status == CNN_OK) status = train_batches(&s, &f);
     const cnn_logs *logs = &s.state.logs;
     for (int i = 0; status == CNN_OK && i < logs->count && i < capacity; i++) values[i] = logs->values[i];
     return close_session(&s, status);

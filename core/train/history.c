@@ -75,6 +75,14 @@ double cnn_history_value(const cnn_history *history, int index, int epoch) {
     return history->values[(size_t)epoch * CNN_MAX_LOGS + index];
 }
 
+double cnn_history_seconds(const cnn_history *history) {
+    return history->seconds;
+}
+
+double cnn_history_waited(const cnn_history *history) {
+    return history->waited;
+}
+
 /* ---- files --------------------------------------------------------------------------------------------- */
 
 /* A name as CSV wants it: in quotes where it would break the line up. */

@@ -11,6 +11,7 @@ struct cnn_history {
     int epochs, capacity;
     double *values;   /* [capacity][CNN_MAX_LOGS]; NaN where a name was not logged */
     uint64_t *logged; /* [capacity]: a bit for each name that was */
+    double seconds, waited;
 };
 
 /* Whether the figure was logged in that epoch; its value may be NaN all the same. */

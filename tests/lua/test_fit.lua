@@ -158,8 +158,8 @@ function TestFitValidation.test_data_with_weights()
   eq({history.val_loss, history.val_mae}, {{2.5}, {1.5}})
   history = model:fit{x, y, validation_data = {column(1, 2), column(0, 0), {1, 0.5}}, verbose = 0}.history
   eq({history.val_loss, history.val_mae}, {{1.5}, {1.5}})
-  raises("must be {x, y} or {x, y, sample_weight}", model.fit, model, {x, y, validation_data = {x}})
-  raises("must be {x, y} or {x, y, sample_weight}", model.fit, model, {x, y, validation_data = x})
+  raises("must be {x, y}, {x, y, sample_weight} or a dataset", model.fit, model, {x, y, validation_data = {x}})
+  raises("must be {x, y}, {x, y, sample_weight} or a dataset", model.fit, model, {x, y, validation_data = x})
   raises("fit: validation_data: x has 4 samples, y has 3", model.fit, model,
          {x, y, validation_data = {x, cnn.ones{3, 1}}})
   raises("fit: validation_data: model", model.fit, model, {x, y, validation_data = {cnn.ones{4, 2}, y}})
