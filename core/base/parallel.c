@@ -204,7 +204,7 @@ void cnn_parallel_ranges(int64_t size, int64_t grain, cnn_range_task *body, void
 
 /* ---- interruption ---------------------------------------------------------------------------------------- */
 
-static volatile sig_atomic_t interrupt_requested;
+static atomic_int interrupt_requested; /* lock-free: set by signal handlers too */
 
 void cnn_interrupt(void) {
     interrupt_requested = 1;

@@ -77,7 +77,7 @@ typedef struct cnn_spares {
 } cnn_spares;
 cnn_status cnn_spares_open(cnn_spares *spares, int64_t count);
 void cnn_spares_close(cnn_spares *spares); /* a zeroed one is fine */
-/* One that was made here before and that nobody else holds any more, or a new one; with any values. spares may be NULL. */
+/* One that was made here before and nobody else holds any more, or a new one; with any values. spares may be NULL. */
 cnn_status cnn_spares_alloc(cnn_tensor **out, cnn_spares *spares, cnn_dtype dtype, int rank,
                             const int64_t *shape);
 
