@@ -233,15 +233,23 @@ int lcnn_push_list(lua_State *L, int count) {
     return 1;
 }
 
+/* Layers that augment do so by hand too, as in Keras; and so do models that have nothing else to do. */
+static bool augments(const cnn_layer *layer) {
+    if (!cnn_layer_is_model(layer)) return ((const cnn_layer_class *)layer->class)->augments;
+    const cnn_model *model = (const cnn_model *)layer;
+    for (int i = 0; layer->variable_count == 0 && i < model->layer_count; i++)
+        if (augments(model->layers[i])) return true;
+    return false;
+}
+
 /*** Applies a layer: layer(x), layer({x1, x2}), layer(x, {training = true}). A model with several outputs gives a table
-of tensors.
+of tensors. Without a word on training, layers that augment, and models of such without weights, behave as in training.
 training = false, said of symbolic tensors, holds in training too: batch normalization and dropout stay as in inference. */
 int lcnn_layer_call(lua_State *L) {
     enum { MOST = 64 };
     cnn_layer *layer = lcnn_check_layer(L, 1);
-    bool training = false, inference = false;
-    if (lua_type(L, 3) == LUA_TTABLE) {
-        lua_getfield(L, 3, "training");
+    bool training = augments(layer), inference = false;
+    if (lua_type(L, 3) == LUA_TTABLE && lua_getfield(L, 3, "training") != LUA_TNIL) {
         training = lua_toboolean(L, -1);
         inference = lua_isboolean(L, -1) && !training;
     }

@@ -1,13 +1,14 @@
-/* Reading picture files. stb_image decodes JPEG, PNG, BMP and GIF; pnm.c the portable formats.
+/* Reading picture files. stb_image decodes PNG, BMP and GIF; jpeg.c and pnm.c the rest.
  *
- * stb_image reads zeros where a file ends too early, so the bytes go to it through callbacks that notice when
- * more is asked for than there is: such a file is cut short, whatever came out. */
+ * stb_image goes on with zeros where a file ends too early, which takes long and makes half a picture. So the bytes go to
+ * it through callbacks that leave it by longjmp when more is asked for than there is; cnn_stb_end frees what it held. */
 #include "base/memory.h"
 #include "base/status.h"
 #include "image/image.h"
 #include "tensor/tensor.h"
 
 #include <errno.h>
+#include <setjmp.h>
 #include <stb_image.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,11 +18,8 @@ typedef struct format {
     size_t length;
 } format;
 
-static const format formats[] = {{"JPEG", "\xff\xd8", 2},
-                                 {"PNG", "\x89PNG\r\n\x1a\n", 8},
-                                 {"BMP", "BM", 2},
-                                 {"GIF", "GIF87a", 6},
-                                 {"GIF", "GIF89a", 6}};
+static const format formats[] = {
+    {"PNG", "\x89PNG\r\n\x1a\n", 8}, {"BMP", "BM", 2}, {"GIF", "GIF87a", 6}, {"GIF", "GIF89a", 6}};
 
 static const char *format_of(const uint8_t *bytes, size_t size) {
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
@@ -40,13 +38,13 @@ static bool is_pnm(const uint8_t *bytes, size_t size) {
 typedef struct source {
     const uint8_t *bytes;
     size_t size, at;
-    bool exhausted; /* more was wanted than there is */
+    jmp_buf exhausted; /* more was wanted than there is */
 } source;
 
 static int source_read(void *user, char *out, int wanted) {
     source *in = user;
     size_t left = in->size - in->at, count = (size_t)wanted < left ? (size_t)wanted : left;
-    if (count == 0 && wanted > 0) in->exhausted = true;
+    if (count == 0 && wanted > 0) longjmp(in->exhausted, 1);
     memcpy(out, in->bytes + in->at, count);
     in->at += count;
     return (int)count;
@@ -57,10 +55,8 @@ static void source_skip(void *user, int count) {
     if (count < 0) {
         size_t back = (size_t) - (int64_t)count;
         in->at -= back < in->at ? back : in->at;
-    } else if ((size_t)count > in->size - in->at) {
-        in->at = in->size;
-        in->exhausted = true;
     } else {
+        if ((size_t)count > in->size - in->at) longjmp(in->exhausted, 1);
         in->at += (size_t)count;
     }
 }
@@ -72,48 +68,48 @@ static int source_ended(void *user) {
 
 static const stbi_io_callbacks callbacks = {source_read, source_skip, source_ended};
 
-static cnn_status fail_decode(const char *path, const char *kind, bool starved, bool exhausted) {
+static cnn_status fail_short(const char *path, const char *kind) {
+    return cnn_fail(CNN_ERROR_FORMAT, "image.load: %s is cut short: its %s data ends too early", path, kind);
+}
+
+static cnn_status fail_decode(const char *path, const char *kind) {
     const char *reason = stbi_failure_reason();
-    if (starved) return cnn_fail(CNN_ERROR_MEMORY, "image.load: out of memory for %s", path);
-    if (exhausted)
-        return cnn_fail(CNN_ERROR_FORMAT, "image.load: %s is cut short: its %s data ends too early", path,
-                        kind);
+    if (cnn_stb_end()) return cnn_fail(CNN_ERROR_MEMORY, "image.load: out of memory for %s", path);
     return cnn_fail(CNN_ERROR_FORMAT,
                     "image.load: %s is a %s file that is damaged or of an unknown kind (%s)", path, kind,
                     reason ? reason : "no reason given");
 }
 
-static cnn_status check_size(const char *path, int width, int height) {
-    if (width < 1 || height < 1)
-        return cnn_fail(CNN_ERROR_FORMAT, "image.load: %s has no pixels (%d×%d)", path, width, height);
-    if ((int64_t)width * height * 4 > CNN_IMAGE_MAX_BYTES)
-        return cnn_fail(CNN_ERROR_FORMAT, "image.load: %s is too large: %d×%d pixels, at most 2^28 are read",
-                        path, width, height);
+/* The size first, lest a picture too large is begun. Where it cannot be told, decode_pixels says why. */
+static cnn_status check_header(const char *path, source *in) {
+    int width, height, found;
+    in->at = 0;
+    if (setjmp(in->exhausted) || !stbi_info_from_callbacks(&callbacks, in, &width, &height, &found))
+        return CNN_OK;
+    return cnn_image_check_pixels(path, width, height);
+}
+
+static cnn_status decode_pixels(cnn_tensor **out, const char *path, const char *kind, source *in,
+                                int channels) {
+    in->at = 0;
+    if (setjmp(in->exhausted)) return fail_short(path, kind);
+    int width, height, found;
+    uint8_t *pixels = stbi_load_from_callbacks(&callbacks, in, &width, &height, &found, channels);
+    if (!pixels) return fail_decode(path, kind);
+    CNN_TRY(cnn_tensor_alloc_for("image.load", out, CNN_UINT8, 3,
+                                 (int64_t[]){height, width, channels ? channels : found}));
+    memcpy((*out)->data, pixels, (size_t)(*out)->size);
     return CNN_OK;
 }
 
 static cnn_status decode_stb(cnn_tensor **out, const char *path, const char *kind, const uint8_t *bytes,
                              size_t size, int channels) {
     source in = {.bytes = bytes, .size = size};
-    int width, height, found;
-    cnn_status status = CNN_OK;
-    /* When this fails so will the decoder, but it says why. */
-    if (stbi_info_from_callbacks(&callbacks, &in, &width, &height, &found))
-        status = check_size(path, width, height);
+    cnn_status status = check_header(path, &in);
     cnn_stb_end();
-    CNN_TRY(status);
-    in = (source){.bytes = bytes, .size = size};
-    uint8_t *pixels = stbi_load_from_callbacks(&callbacks, &in, &width, &height, &found, channels);
-    cnn_tensor *image = NULL;
-    if (pixels && !in.exhausted) {
-        int64_t shape[] = {height, width, channels ? channels : found};
-        status = cnn_tensor_alloc_for("image.load", &image, CNN_UINT8, 3, shape);
-        if (image) memcpy(image->data, pixels, (size_t)image->size);
-    }
-    bool starved = cnn_stb_end();
-    if (!image) return status != CNN_OK ? status : fail_decode(path, kind, starved, in.exhausted);
-    *out = image;
-    return CNN_OK;
+    if (status == CNN_OK) status = decode_pixels(out, path, kind, &in, channels);
+    cnn_stb_end();
+    return status;
 }
 
 static cnn_status decode_pnm(cnn_tensor **out, const char *path, const uint8_t *bytes, size_t size,
@@ -135,6 +131,17 @@ static cnn_status decode_pnm(cnn_tensor **out, const char *path, const uint8_t *
     return status;
 }
 
+cnn_status cnn_image_check_pixels(const char *path, int64_t width, int64_t height) {
+    if (width < 1 || height < 1)
+        return cnn_fail(CNN_ERROR_FORMAT, "image.load: %s has no pixels (%lld×%lld)", path, (long long)width,
+                        (long long)height);
+    if (width > CNN_IMAGE_MAX_BYTES / 4 / height)
+        return cnn_fail(CNN_ERROR_FORMAT,
+                        "image.load: %s is too large: %lld×%lld pixels, at most 2^28 are read", path,
+                        (long long)width, (long long)height);
+    return CNN_OK;
+}
+
 static cnn_status check_channels(int channels) {
     if (channels != 0 && channels != 1 && channels != 3 && channels != 4)
         return cnn_fail(CNN_ERROR_ARGUMENT,
@@ -146,6 +153,8 @@ cnn_status cnn_image_decode(cnn_tensor **out, const char *path, const uint8_t *b
                             int channels) {
     CNN_TRY(check_channels(channels));
     if (size == 0) return cnn_fail(CNN_ERROR_FORMAT, "image.load: %s is empty", path);
+    if (size >= 2 && memcmp(bytes, "\xff\xd8", 2) == 0)
+        return cnn_jpeg_decode(out, path, bytes, size, channels);
     if (is_pnm(bytes, size)) return decode_pnm(out, path, bytes, size, channels);
     const char *kind = format_of(bytes, size);
     if (!kind)
@@ -192,5 +201,23 @@ cnn_status cnn_image_load(cnn_tensor **out, const char *path, int channels) {
     CNN_TRY(status);
     status = cnn_image_decode(out, path, bytes, size, channels);
     cnn_free(bytes);
+    return status;
+}
+
+cnn_status cnn_image_load_resized(cnn_tensor **out, const char *path, int channels, int64_t height,
+                                  int64_t width, cnn_interpolation method, cnn_aspect aspect) {
+    cnn_tensor *image, *resized;
+    CNN_TRY(cnn_image_check_size("image.load", height, width));
+    CNN_TRY(cnn_image_load(&image, path, channels));
+    int64_t shape[] = {height, width, image->shape[2]};
+    cnn_status status = cnn_tensor_alloc_for("image.load", &resized, CNN_FLOAT32, 3, shape);
+    if (status == CNN_OK) {
+        status = cnn_image_fit_into(resized, image, method, false, aspect);
+        if (status == CNN_OK)
+            *out = resized;
+        else
+            cnn_tensor_release(resized);
+    }
+    cnn_tensor_release(image);
     return status;
 }

@@ -52,8 +52,7 @@ static cnn_status read_header(reader *in, int *width, int *height, int *largest)
     CNN_TRY(read_number(in, width));
     CNN_TRY(read_number(in, height));
     CNN_TRY(read_number(in, largest));
-    if (*width < 1 || *height < 1)
-        return cnn_fail(CNN_ERROR_FORMAT, "image.load: %s has no pixels (%d×%d)", in->path, *width, *height);
+    CNN_TRY(cnn_image_check_pixels(in->path, *width, *height));
     if (*largest < 1 || *largest > MAX_VALUE)
         return cnn_fail(CNN_ERROR_FORMAT,
                         "image.load: %s is a damaged PNM file: the largest value must be 1 to 65535, got %d",
@@ -88,10 +87,7 @@ cnn_status cnn_pnm_decode(cnn_tensor **out, const char *path, const uint8_t *byt
     bool text = bytes[1] <= '3';
     int width, height, largest, channels = bytes[1] == '3' || bytes[1] == '6' ? 3 : 1;
     CNN_TRY(read_header(&in, &width, &height, &largest));
-    int64_t pixels = (int64_t)width * height, samples = pixels * channels;
-    if (pixels * 4 > CNN_IMAGE_MAX_BYTES)
-        return cnn_fail(CNN_ERROR_FORMAT, "image.load: %s is too large: %d×%d pixels, at most 2^28 are read",
-                        path, width, height);
+    int64_t samples = (int64_t)width * height * channels;
     if (!text) in.at += in.at < in.end; /* one space */
     int64_t least = text ? 2 * samples - 1 : largest > 255 ? 2 * samples : samples;
     if (in.end - in.at < least) return fail_short(&in);

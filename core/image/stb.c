@@ -1,4 +1,4 @@
-/* The libraries that know JPEG, PNG, BMP and GIF, compiled once, with libcnn's memory.
+/* The libraries that read PNG, BMP and GIF and write PNG, JPEG and BMP, compiled once, with libcnn's memory.
  *
  * A damaged or malicious file must neither crash nor exhaust the machine: no block may be larger than a decoder
  * of the largest picture allowed needs, and checks that would abort are off. What the libraries forget to free
@@ -93,7 +93,6 @@ static unsigned char *zlib_compress(const unsigned char *data, int size, int *pa
 #define STBI_REALLOC block_realloc
 #define STBI_FREE block_free
 #define STBI_ASSERT(condition) ((void)0)
-#define STBI_ONLY_JPEG
 #define STBI_ONLY_PNG
 #define STBI_ONLY_BMP
 #define STBI_ONLY_GIF

@@ -104,6 +104,14 @@ typedef struct cnn_upsample {
     bool bilinear; /* else the nearest cell */
 } cnn_upsample;
 
+/* Sums of neighbours: output i < count is that of used[i] inputs from first[i] on, with the weights from i·room on. */
+typedef struct cnn_taps {
+    int64_t count, room;
+    int64_t *first;
+    int32_t *used;
+    float *weights;
+} cnn_taps;
+
 /* Losses of a prediction p and a target t, element by element: (p - t)², |p - t|, Huber's with delta as parameter,
  * -t·log p - (1 - t)·log(1 - p) with p clipped to [1e-7, 1 - 1e-7], and the same of the logit. */
 typedef enum cnn_pointwise_loss {
@@ -113,6 +121,8 @@ typedef enum cnn_pointwise_loss {
     CNN_LOSS_BINARY,
     CNN_LOSS_BINARY_LOGITS
 } cnn_pointwise_loss;
+
+struct cnn_warp; /* kernels/warp.h */
 
 /* ---- the table --------------------------------------------------------------------------------------- */
 
@@ -195,6 +205,20 @@ typedef struct cnn_kernels {
     /* n samples, to [h·factor_h,w·factor_w,channels]; dx is overwritten. */
     void (*upsample)(const cnn_upsample *u, int64_t n, const float *x, float *y);
     void (*upsample_grad)(const cnn_upsample *u, int64_t n, const float *dy, float *dx);
+
+    /* sums [n] = Σ weights[k]·(row k), k < count; rows lie stride elements apart. */
+    void (*sum_picture_rows_u8)(const float *weights, int count, const uint8_t *rows, int64_t stride,
+                                float *sums, int64_t n);
+    void (*sum_picture_rows_f32)(const float *weights, int count, const float *rows, int64_t stride,
+                                 float *sums, int64_t n);
+    /* out [taps,channels] from the pixels of a row, beyond whose end one more float can be read. */
+    void (*sum_pixels)(const cnn_taps *taps, const float *row, int64_t channels, float *out);
+
+    /* One picture through an affine map (kernels/warp.h); of the gradient, grad_in is overwritten. All instruction sets
+     * give the same bits. */
+    void (*warp)(const struct cnn_warp *w, const float *in, float *out);
+    void (*warp_u8)(const struct cnn_warp *w, const uint8_t *in, uint8_t *out);
+    void (*warp_grad)(const struct cnn_warp *w, const float *grad_out, float *grad_in);
 
     /* Down the columns of x [rows,channels]: mean = Σx / rows, squares = Σ (x - mean)². */
     void (*batch_moments)(const float *x, int64_t rows, int64_t channels, double *mean, double *squares);

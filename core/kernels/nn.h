@@ -28,6 +28,14 @@ void CNN_KERNEL(dropout)(const cnn_dropout_stream *stream, uint64_t position, co
 void CNN_KERNEL(dropout_grad)(float scale, const uint8_t *kept, const float *dy, float *dx, int64_t n);
 void CNN_KERNEL(upsample)(const cnn_upsample *u, int64_t n, const float *x, float *y);
 void CNN_KERNEL(upsample_grad)(const cnn_upsample *u, int64_t n, const float *dy, float *dx);
+void CNN_KERNEL(sum_picture_rows_u8)(const float *weights, int count, const uint8_t *rows, int64_t stride,
+                                     float *sums, int64_t n);
+void CNN_KERNEL(sum_picture_rows_f32)(const float *weights, int count, const float *rows, int64_t stride,
+                                      float *sums, int64_t n);
+void CNN_KERNEL(sum_pixels)(const cnn_taps *taps, const float *row, int64_t channels, float *out);
+void CNN_KERNEL(warp)(const struct cnn_warp *w, const float *in, float *out);
+void CNN_KERNEL(warp_u8)(const struct cnn_warp *w, const uint8_t *in, uint8_t *out);
+void CNN_KERNEL(warp_grad)(const struct cnn_warp *w, const float *grad_out, float *grad_in);
 void CNN_KERNEL(batch_moments)(const float *x, int64_t rows, int64_t channels, double *mean, double *squares);
 void CNN_KERNEL(batch_sums)(const float *x, const float *dy, const float *mean, int64_t rows,
                             int64_t channels, double *sums, double *dots);

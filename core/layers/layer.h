@@ -10,6 +10,7 @@
 typedef struct cnn_layer_class {
     cnn_class class;
     int min_inputs, max_inputs;
+    bool augments;    /* called by hand it behaves as in training, unless told otherwise */
     const cnn_op *op; /* where classes differ only in the op that their shared `call` applies; else NULL */
     /* Makes what the params only describe, and checks what one param alone can't tell. May be NULL. */
     cnn_status (*init)(cnn_layer *layer);

@@ -1,6 +1,7 @@
 /* All ops. A new one adds its file and a line here. */
 #include "ops/activation.h"
 #include "ops/arith.h"
+#include "ops/augment.h"
 #include "ops/conv_kinds.h"
 #include "ops/dense.h"
 #include "ops/index.h"
@@ -51,6 +52,12 @@ const cnn_op *const cnn_ops[] = {&cnn_op_conv2d,
                                  &cnn_op_global_max_pool2d,
                                  &cnn_op_global_avg_pool2d,
                                  &cnn_op_upsample2d,
+                                 &cnn_op_resize,
+                                 &cnn_op_random_crop,
+                                 &cnn_op_random_flip,
+                                 &cnn_op_random_warp,
+                                 &cnn_op_random_contrast,
+                                 &cnn_op_random_brightness,
                                  &cnn_op_batch_normalization,
                                  &cnn_op_layer_normalization,
                                  &cnn_op_dropout,

@@ -1,0 +1,106 @@
+/* Layers that give pictures another size: Resizing, CenterCrop and RandomCrop. */
+#include "layers/augmentation.h"
+#include "base/status.h"
+#include "ops/augment.h"
+
+typedef struct resizing {
+    cnn_layer layer;
+    int height, width;
+    int interpolation; /* cnn_interpolation */
+    bool crop_to_aspect_ratio;
+    int data_format;
+    int seed;       /* INT_MIN: none was given */
+    int drawn_seed; /* the one used */
+} resizing;
+
+#define SIZE_PARAMS                                                                                          \
+    CNN_PARAM(INT, resizing, height, NULL, .low = 1, .high = 1 << 24, .help = "rows of the result"),         \
+        CNN_PARAM(INT, resizing, width, NULL, .low = 1, .high = 1 << 24, .help = "columns of the result")
+
+static const cnn_param resizing_params[] = {
+    SIZE_PARAMS,
+    CNN_PARAM(CHOICE, resizing, interpolation, "\"bilinear\"", .choices = "nearest bilinear bicubic area",
+              .help = "'nearest', 'bilinear', 'bicubic' or 'area'"),
+    CNN_PARAM(BOOL, resizing, crop_to_aspect_ratio, "false",
+              .help = "take the longest part in the proportion of the result, rather than distort"),
+    CNN_UNSUPPORTED_PARAM("pad_to_aspect_ratio", .derived = true),
+    CNN_IGNORED_PARAM("fill_mode"),
+    CNN_IGNORED_PARAM("fill_value"),
+    CNN_UNSUPPORTED_PARAM("antialias", .derived = true),
+    CNN_AUGMENTATION_PARAMS(resizing),
+    {0}};
+
+static const cnn_param center_params[] = {SIZE_PARAMS, CNN_AUGMENTATION_PARAMS(resizing), {0}};
+
+static const cnn_param crop_params[] = {
+    SIZE_PARAMS, CNN_AUGMENTATION_SEED_PARAM(resizing), CNN_AUGMENTATION_PARAMS(resizing), {0}};
+
+static cnn_status init_crop(cnn_layer *layer) {
+    resizing *self = (resizing *)layer;
+    self->drawn_seed = cnn_augmentation_seed(self->seed);
+    return CNN_OK;
+}
+
+static cnn_status call_resizing(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                                bool training) {
+    const resizing *self = (resizing *)layer;
+    (void)n;
+    cnn_resize attributes = {.class = &cnn_op_resize.class,
+                             .height = self->height,
+                             .width = self->width,
+                             .interpolation = self->interpolation,
+                             .crop = self->crop_to_aspect_ratio ? CNN_CROP_ASPECT : CNN_CROP_NONE};
+    return cnn_augmentation_apply(layer, &cnn_op_resize, &attributes, out, inputs[0], training);
+}
+
+static cnn_status call_center(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                              bool training) {
+    const resizing *self = (resizing *)layer;
+    (void)n;
+    cnn_resize attributes = {.class = &cnn_op_resize.class,
+                             .height = self->height,
+                             .width = self->width,
+                             .interpolation = CNN_BILINEAR,
+                             .crop = CNN_CROP_CENTER};
+    return cnn_augmentation_apply(layer, &cnn_op_resize, &attributes, out, inputs[0], training);
+}
+
+static cnn_status call_crop(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
+                            bool training) {
+    const resizing *self = (resizing *)layer;
+    (void)n;
+    cnn_resize attributes = {.class = &cnn_op_random_crop.class,
+                             .height = self->height,
+                             .width = self->width,
+                             .interpolation = CNN_BILINEAR,
+                             .seed = self->drawn_seed};
+    return cnn_augmentation_apply(layer, &cnn_op_random_crop, &attributes, out, inputs[0], training);
+}
+
+extern const cnn_layer_class cnn_layer_resizing, cnn_layer_center_crop, cnn_layer_random_crop;
+
+const cnn_layer_class cnn_layer_resizing = {.class = CNN_CLASS("layer", "Resizing", NULL, resizing,
+                                                               resizing_params,
+                                                               "Pictures x [N,H,W,C] to [N,height,width,C]."),
+                                            .min_inputs = 1,
+                                            .max_inputs = 1,
+                                            .call = call_resizing};
+
+const cnn_layer_class cnn_layer_center_crop = {
+    .class =
+        CNN_CLASS("layer", "CenterCrop", NULL, resizing, center_params,
+                  "The centre of pictures: x [N,H,W,C] to [N,height,width,C]; smaller pictures are resized."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .call = call_center};
+
+const cnn_layer_class cnn_layer_random_crop = {
+    .class = CNN_CLASS(
+        "layer", "RandomCrop", NULL, resizing, crop_params,
+        "In training, a part of pictures at a random place: x [N,H,W,C] to [N,height,width,C]; else, "
+        "and of smaller pictures, the longest part in that proportion, resized."),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .augments = true,
+    .init = init_crop,
+    .call = call_crop};
