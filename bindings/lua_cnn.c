@@ -23,6 +23,13 @@ void lcnn_where(lua_State *L) {
     lua_pushliteral(L, "");
 }
 
+bool lcnn_is_own(lua_State *L, int index) {
+    lua_Debug about;
+    lua_pushvalue(L, index);
+    lua_getinfo(L, ">S", &about);
+    return is_own(about.source);
+}
+
 int lcnn_fail(lua_State *L, const char *format, ...) {
     luaL_checkstack(L, 4, "error message");
     va_list args;
@@ -378,10 +385,11 @@ static void run_source(lua_State *L, const lcnn_source *source, int cnn) {
 
 /* In the order they are opened. */
 static const lua_CFunction parts[] = {
-    lcnn_open_json,   lcnn_open_tensor,   lcnn_open_arith,  lcnn_open_index, lcnn_open_nn,
-    lcnn_open_tape,   lcnn_open_signal,   lcnn_open_random, lcnn_open_data,  lcnn_open_image,
-    lcnn_open_layer,  lcnn_open_callback, lcnn_open_model,  lcnn_open_train, lcnn_open_custom,
-    lcnn_open_saving, lcnn_open_io,
+    lcnn_open_json,     lcnn_open_tensor,  lcnn_open_arith,  lcnn_open_index,     lcnn_open_nn,
+    lcnn_open_tape,     lcnn_open_signal,  lcnn_open_random, lcnn_open_generator, lcnn_open_data,
+    lcnn_open_image,    lcnn_open_dataset, lcnn_open_adjust, lcnn_open_augment,   lcnn_open_layer,
+    lcnn_open_callback, lcnn_open_model,   lcnn_open_train,  lcnn_open_custom,    lcnn_open_saving,
+    lcnn_open_io,
 };
 
 int luaopen_cnn(lua_State *L) {

@@ -33,6 +33,9 @@ int lcnn_fail(lua_State *L, const char *format, ...) __attribute__((noreturn));
 /* Pushes "script.lua:12: " for the innermost Lua code that is not part of the module itself, or "". */
 void lcnn_where(lua_State *L);
 
+/* Whether the Lua function at index is part of the module. */
+bool lcnn_is_own(lua_State *L, int index);
+
 /* "WHO: WHAT 'word' (did you mean 'x'?)": candidates are the string keys of the table at index. */
 int lcnn_unknown(lua_State *L, const char *who, const char *what, const char *word, int index)
     __attribute__((noreturn));
@@ -97,6 +100,15 @@ cJSON *lcnn_args_json(lua_State *L, int first, const char *who, const char *cons
 /* The same with the names of a class's params. */
 cJSON *lcnn_args_class(lua_State *L, int first, const cnn_class *class);
 
+/* ---- datasets ------------------------------------------------------------------------------------------ */
+
+#define LCNN_DATASET "dataset"
+
+/* The dataset at arg, borrowed; anything else is an argument error. */
+cnn_dataset *lcnn_check_dataset(lua_State *L, int arg);
+/* NULL if there is something else at index. */
+cnn_dataset *lcnn_test_dataset(lua_State *L, int index);
+
 /* ---- JSON ---------------------------------------------------------------------------------------------- */
 
 /* The value at index as JSON, pushed as a box that owns it. Tables with keys 1…n become arrays (the empty
@@ -116,6 +128,14 @@ void lcnn_push_json(lua_State *L, const cJSON *json);
 
 /* Pushes the metatable that specs of a kind have: those that cnn.optimizers, losses, metrics, … make. */
 void lcnn_push_spec_type(lua_State *L, const char *kind);
+
+/* ---- augmentation -------------------------------------------------------------------------------------- */
+
+/* What the step or pipeline of cnn.augment at index does, borrowed, if it has no Lua functions; else NULL, as of anything
+ * else. */
+cnn_augment *lcnn_test_augment(lua_State *L, int index);
+/* Maps elements by a cnn_augment without any Lua; its data is one that lcnn_test_augment gave, retained. */
+extern const cnn_mapper lcnn_augment_mapper;
 
 /* ---- registering --------------------------------------------------------------------------------------- */
 
@@ -145,8 +165,12 @@ int lcnn_open_nn(lua_State *L);
 int lcnn_open_tape(lua_State *L);
 int lcnn_open_signal(lua_State *L);
 int lcnn_open_random(lua_State *L);
+int lcnn_open_generator(lua_State *L);
 int lcnn_open_data(lua_State *L);
 int lcnn_open_image(lua_State *L);
+int lcnn_open_adjust(lua_State *L);
+int lcnn_open_augment(lua_State *L);
+int lcnn_open_dataset(lua_State *L);
 int lcnn_open_layer(lua_State *L);
 int lcnn_open_callback(lua_State *L);
 int lcnn_open_model(lua_State *L);

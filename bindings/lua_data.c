@@ -1,15 +1,20 @@
 /* Data for training: IDX files, labels as one-hot rows, splitting in two parts; and the few things of the
  * system that the loaders written in Lua (datasets/) cannot do themselves, in the table cnn.datasets.system,
- * which datasets/files.lua takes for itself. */
+ * which they take for themselves. */
 #include "lua_cnn.h"
+#include "base/file.h"
+#include "base/memory.h"
 #include "base/status.h"
 #include "data/split.h"
+#include "io/archive.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -229,6 +234,74 @@ static int path_argument(lua_State *L) {
     return 1;
 }
 
+/* Does what is called so lie within the folder it is put in? */
+static bool stays_within(const char *name) {
+    if (*name == '/' || strchr(name, '\\')) return false;
+    for (const char *part = name; part; part = strchr(part, '/')) {
+        part += *part == '/';
+        if (strncmp(part, "..", 2) == 0 && (part[2] == '/' || part[2] == '\0')) return false;
+    }
+    return true;
+}
+
+/* Makes the folders that the path, at most PATH_MAX long, goes through from its position `from` on. */
+static cnn_status make_folders(const char *path, size_t from) {
+    char folder[PATH_MAX];
+    for (const char *slash = strchr(path + from, '/'); slash; slash = strchr(slash + 1, '/')) {
+        memcpy(folder, path, (size_t)(slash - path));
+        folder[slash - path] = '\0';
+        if (mkdir(folder, 0777) != 0 && errno != EEXIST)
+            return cnn_fail(CNN_ERROR_IO, "cannot make the folder %s (%s)", folder, strerror(errno));
+    }
+    return CNN_OK;
+}
+
+static cnn_status write_file(const char *path, const void *bytes, size_t size) {
+    cnn_file file;
+    CNN_TRY(cnn_file_create(&file, path));
+    fwrite(bytes, 1, size, file.stream); /* what fails here is told by commit */
+    return cnn_file_commit(&file);
+}
+
+static cnn_status unpack_member(cnn_archive *archive, int index, const char *folder) {
+    const char *name = cnn_archive_name(archive, index);
+    if (!stays_within(name))
+        return cnn_fail(CNN_ERROR_FORMAT, "the archive has a member outside of its folder: %.300s", name);
+    char path[PATH_MAX];
+    int length = snprintf(path, sizeof path, "%s/%s", folder, name);
+    if (length < 0 || (size_t)length >= sizeof path)
+        return cnn_fail(CNN_ERROR_FORMAT, "the archive has a member with too long a name: %.300s", name);
+    CNN_TRY(make_folders(path, strlen(folder) + 1));
+    if (path[length - 1] == '/') return CNN_OK; /* a folder */
+    void *bytes;
+    size_t size;
+    CNN_TRY(cnn_archive_read(&bytes, &size, archive, index));
+    cnn_status status = write_file(path, bytes, size);
+    cnn_free(bytes);
+    return status;
+}
+
+/* system.unzip(path, folder): unpacks a zip archive into a folder that is there and empty; true, or nil and what went
+ * wrong, with a part of the members unpacked. Links become files. */
+static int unzip(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1), *folder = luaL_checkstring(L, 2);
+    cnn_archive *archive;
+    cnn_status status = cnn_archive_open(&archive, path);
+    if (status == CNN_OK) {
+        for (int i = 0; i < cnn_archive_count(archive) && status == CNN_OK; i++)
+            status = unpack_member(archive, i, folder);
+        cnn_archive_close(archive);
+    }
+    if (status == CNN_ERROR_INTERRUPTED) lcnn_error(L, status);
+    if (status == CNN_OK) {
+        lua_pushboolean(L, true);
+        return 1;
+    }
+    lua_pushnil(L);
+    lua_pushstring(L, cnn_error_message());
+    return 2;
+}
+
 /* Where this code was loaded from: the module cnn.so or the program. */
 static bool own_file(char path[PATH_MAX]) {
     Dl_info info;
@@ -262,8 +335,9 @@ static const luaL_Reg dataset_functions[] = {{"load_idx", load_idx}, {"save_idx"
 static const luaL_Reg utils_functions[] = {
     {"to_categorical", to_categorical}, {"train_test_split", train_test_split}, {NULL, NULL}};
 
-static const luaL_Reg system_functions[] = {
-    {"crc32", crc32_of}, {"fail", fail}, {"path", path_argument}, {"source_tree", source_tree}, {NULL, NULL}};
+static const luaL_Reg system_functions[] = {{"crc32", crc32_of},     {"fail", fail},
+                                            {"path", path_argument}, {"source_tree", source_tree},
+                                            {"unzip", unzip},        {NULL, NULL}};
 
 int lcnn_open_data(lua_State *L) {
     luaL_getsubtable(L, 1, "utils");

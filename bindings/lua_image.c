@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "image/image.h"
 
 #include <limits.h>
 #include <math.h>
@@ -98,20 +99,30 @@ static int image_save(lua_State *L) {
 @param size {height, width}, or one number for both
 @string[opt="bilinear"] interpolation "nearest", "bilinear", "bicubic" or "area"
 @bool[opt=false] antialias widens the bilinear and bicubic filters when the picture shrinks
+@bool[opt=false] crop_to_aspect_ratio takes the largest centre part that has the size's proportions
+@bool[opt=false] pad_to_aspect_ratio takes the whole picture, with black beside it that gives it the size's proportions
 @treturn tensor */
 static int image_resize(lua_State *L) {
     static const char *const methods[] = {"nearest", "bilinear", "bicubic", "area", NULL};
     lcnn_args(L, 1, "image.resize",
-              (const char *const[]){"images", "size", "interpolation", "antialias", NULL});
+              (const char *const[]){"images", "size", "interpolation", "antialias", "crop_to_aspect_ratio",
+                                    "pad_to_aspect_ratio", NULL});
     int64_t size[CNN_MAX_RANK];
     int given = lcnn_check_list(L, 2, "image.resize", "size", size);
     if (given < 1 || given > 2 || (given == 1 && lua_istable(L, 2)))
         lcnn_fail(L, "image.resize: 'size' must be {height, width} or one number, got %d numbers", given);
     int method = opt_choice(L, 3, "image.resize", "interpolation", methods, CNN_BILINEAR);
     bool antialias = opt_boolean(L, 4, "image.resize", "antialias") > 0;
+    bool crop = opt_boolean(L, 5, "image.resize", "crop_to_aspect_ratio") > 0;
+    bool pad = opt_boolean(L, 6, "image.resize", "pad_to_aspect_ratio") > 0;
+    if (crop && pad)
+        lcnn_fail(L,
+                  "image.resize: only one of 'crop_to_aspect_ratio' and 'pad_to_aspect_ratio' can be true");
+    cnn_aspect aspect = crop ? CNN_ASPECT_CROP : pad ? CNN_ASPECT_PAD : CNN_ASPECT_STRETCH;
     cnn_tensor *images = check_images(L, 1, "image.resize", "images"), *out;
     return lcnn_push_result(
-        L, cnn_image_resize(&out, images, size[0], size[given - 1], (cnn_interpolation)method, antialias),
+        L,
+        cnn_image_fit(&out, images, size[0], size[given - 1], (cnn_interpolation)method, antialias, aspect),
         &out);
 }
 

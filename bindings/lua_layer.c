@@ -272,6 +272,32 @@ int lcnn_layer_call(lua_State *L) {
     return lcnn_push_list(L, n_results);
 }
 
+/* How a worker thread makes the layer, or the model, anew: from its config. */
+int lcnn_layer_carry(lua_State *L) {
+    cnn_layer *layer = lcnn_check_layer(L, 1);
+    bool model = cnn_layer_is_model(layer);
+    lua_settop(L, 1);
+    if (layer->variable_count > 0 || (!model && lcnn_custom_config(L, layer))) {
+        lua_pushnil(L);
+        lua_pushfstring(L, "%s %s", model ? "model" : "layer",
+                        layer->variable_count > 0 ? "with weights" : "written in Lua");
+        return 2;
+    }
+    if (model) {
+        char *json;
+        lcnn_check(L, cnn_model_to_json(&json, (cnn_model *)layer));
+        lua_pushliteral(L, "model_from_json");
+        lcnn_push_text(L, json);
+        return 2;
+    }
+    lua_pushfstring(L, "layers.%s", layer->class->name);
+    cJSON *config = cnn_layer_config_json(layer);
+    lcnn_own_json(L, config);
+    lcnn_push_json(L, config);
+    lua_remove(L, -2);
+    return 2;
+}
+
 /* ---- methods ------------------------------------------------------------------------------------------------ */
 
 /*** The layer's arguments, as Keras saves them.
@@ -499,9 +525,13 @@ void lcnn_add_layer_methods(lua_State *L) {
     luaL_setfuncs(L, methods, 0);
 }
 
-static const luaL_Reg metamethods[] = {{"__gc", lcnn_layer_gc},        {"__eq", lcnn_layer_eq},
-                                       {"__call", lcnn_layer_call},    {"__newindex", lcnn_layer_newindex},
-                                       {"__tostring", layer_tostring}, {NULL, NULL}};
+static const luaL_Reg metamethods[] = {{"__gc", lcnn_layer_gc},
+                                       {"__eq", lcnn_layer_eq},
+                                       {"__call", lcnn_layer_call},
+                                       {"__newindex", lcnn_layer_newindex},
+                                       {"__tostring", layer_tostring},
+                                       {"__carry", lcnn_layer_carry},
+                                       {NULL, NULL}};
 
 static int clear_session(lua_State *L) {
     (void)L;

@@ -20,6 +20,7 @@ cnn_layer *lcnn_check_layer(lua_State *L, int index);
 /* What models have in common with other layers. */
 int lcnn_layer_gc(lua_State *L);
 int lcnn_layer_eq(lua_State *L);
+int lcnn_layer_carry(lua_State *L);
 int lcnn_layer_call(lua_State *L);
 int lcnn_layer_newindex(lua_State *L);
 bool lcnn_layer_field(lua_State *L, cnn_layer *layer, const char *name);

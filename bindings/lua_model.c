@@ -786,9 +786,13 @@ static const luaL_Reg methods[] = {{"add", add},
                                    {"train_on_batch", train_on_batch},
                                    {"profile", profile},
                                    {NULL, NULL}};
-static const luaL_Reg metamethods[] = {{"__gc", lcnn_layer_gc},        {"__eq", lcnn_layer_eq},
-                                       {"__call", lcnn_layer_call},    {"__newindex", model_newindex},
-                                       {"__tostring", model_tostring}, {NULL, NULL}};
+static const luaL_Reg metamethods[] = {{"__gc", lcnn_layer_gc},
+                                       {"__eq", lcnn_layer_eq},
+                                       {"__call", lcnn_layer_call},
+                                       {"__newindex", model_newindex},
+                                       {"__tostring", model_tostring},
+                                       {"__carry", lcnn_layer_carry},
+                                       {NULL, NULL}};
 static const luaL_Reg functions[] = {{"Sequential", new_sequential}, {"Model", new_model}, {NULL, NULL}};
 
 int lcnn_open_model(lua_State *L) {

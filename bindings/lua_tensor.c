@@ -16,7 +16,7 @@
 /* Lua's collector sees a few bytes where there may be 100 MB. So whenever libcnn holds GROWTH more bytes, and
  * twice as many, as the least seen since the last collection, a full one is due. Memory is the process's, and
  * so is this. */
-static size_t least_used, collect_at;
+static _Thread_local size_t least_used, collect_at;
 enum { GROWTH = 64 << 20 };
 
 static void expect_from(size_t used) {

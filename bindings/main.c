@@ -77,6 +77,7 @@ static void stop_lua(lua_State *L, lua_Debug *frame) {
 }
 
 static void on_interrupt(int signal_number) {
+    int error = errno;
     if (cnn_interrupted()) {
         signal(signal_number, SIG_DFL);
         raise(signal_number);
@@ -85,6 +86,7 @@ static void on_interrupt(int signal_number) {
     was_interrupted = 1;
     cnn_interrupt();
     lua_sethook(state, stop_lua, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+    errno = error;
 }
 
 int program_take_interruption(lua_State *L) {

@@ -1,9 +1,9 @@
 /* Pipelines of random changes.
  *
- * Pictures are worked on in parallel, each by itself from the input to the output, but for steps that mix them: there
- * all wait for each other, and the step sees the others as they were before it. Picture n draws from the n-th stream
- * split off the caller's generator, and step k of it from the k-th split off that, so results depend neither on the number
- * of threads nor on what other steps drew. */
+ * Pictures are worked on in parallel, each by itself from the input to the output, but for steps that mix them:
+ * there all wait for each other, and the step sees the others as they were before it. Picture n draws from the n-th
+ * stream split off the caller's generator, and step k of it from the k-th split off that, so results depend neither
+ * on the number of threads nor on what other steps drew. */
 #include "image/augment.h"
 #include "base/memory.h"
 #include "base/parallel.h"
@@ -361,7 +361,7 @@ static cnn_status open_run(run *r, cnn_dtype dtype, bool moves) {
     for (int64_t n = 0; n < count; n++) {
         float *room_of = r->room + n * r->room_count * r->room_size;
         cnn_frame *f = &r->frames[n];
-        *f = (cnn_frame){r->from.height, r->from.width, r->from.channels, .number = n};
+        *f = (cnn_frame){.height = r->from.height, .width = r->from.width, .channels = r->from.channels};
         f->room[0] = in_place ? cnn_f32(r->out) + n * r->room_size : room_of;
         f->room[1] = in_place ? room_of : room_of + r->room_size;
         if (r->images->dtype == CNN_FLOAT32) f->pixels = cnn_f32(r->images) + n * r->room_size;

@@ -1,8 +1,9 @@
 /* Random changes to pictures, one class a step; the pipeline that runs them is core/image/augment.c.
  *
- * Pictures are changed as float32, uint8 ones too: they are rounded and saturated at the end, or stay float32 where a step
- * makes other numbers of them than brightnesses (rescale, normalize). A step draws from a stream of its own, split off the
- * picture's whether or not it is needed, so nothing that one step draws depends on what happened in another. */
+ * Pictures are changed as float32, uint8 ones too: they are rounded and saturated at the end, or stay float32
+ * where a step makes other numbers of them than brightnesses (rescale, normalize). A step draws from a stream of its
+ * own, split off the picture's whether or not it is needed, so nothing that one step draws depends on what happened
+ * in another. */
 #ifndef CNN_IMAGE_AUGMENT_H
 #define CNN_IMAGE_AUGMENT_H
 
@@ -23,7 +24,6 @@ typedef struct cnn_frame {
     const float *pixels;
     float *room[2]; /* each for a picture of the first size; the second is there for steps that move pixels */
     float *scratch; /* as much as the step asked for */
-    int64_t number; /* in the batch */
 } cnn_frame;
 
 /* The pixels, to be changed in place. */
@@ -82,7 +82,7 @@ double cnn_range_draw(const cnn_range *range, cnn_random *random);
 #define CNN_STEP_VALUE_RANGE(struct_)                                                                        \
     CNN_PARAM(JSON, struct_, value_range, "[0, 255]", .help = "black and white; values are kept between")
 
-/* What the classes share: the options of a warp by what steps say, `last` first. */
+/* The options of a warp by what steps say; of several the last that says something counts. */
 cnn_warp_options cnn_step_options(const cnn_step *const *steps, int count);
 
 /* All of them, by family; each list ends with NULL. */

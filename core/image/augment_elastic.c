@@ -1,6 +1,6 @@
-/* Elastic distortion: P. Simard, D. Steinkraus, J. Platt, Best Practices for Convolutional Neural Networks Applied to
- * Visual Document Analysis, 2003. Each pixel is seen at a place moved by a field of uniform numbers in (-1, 1), smoothed
- * by a Gaussian of deviation sigma and multiplied by alpha, both in pixels. */
+/* Elastic distortion: P. Simard, D. Steinkraus, J. Platt, Best Practices for Convolutional Neural Networks Applied
+ * to Visual Document Analysis, 2003. Each pixel is seen at a place moved by a field of uniform numbers in (-1, 1),
+ * smoothed by a Gaussian of deviation sigma and multiplied by alpha, both in pixels. */
 #include "image/augment.h"
 #include "base/status.h"
 

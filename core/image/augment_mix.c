@@ -30,7 +30,8 @@ static double uniform(cnn_random *random) {
 }
 
 /* The logarithm of a Gamma number: G. Marsaglia, W. Tsang, A Simple Method for Generating Gamma Variables, 2000; for
- * shapes below 1 one of shape + 1 times a power of a uniform number. Logarithms, as small shapes give very small ones. */
+ * shapes below 1 one of shape + 1 times a power of a uniform number. Logarithms, as small shapes give very small
+ * ones. */
 static double log_gamma(cnn_random *random, double shape) {
     double boost = shape < 1 ? log1p(-uniform(random)) / shape : 0;
     double d = (shape < 1 ? shape + 1 : shape) - 1.0 / 3, c = 1 / sqrt(9 * d);
@@ -73,8 +74,8 @@ static void limits_of(double centre, double side, int64_t size, int64_t *from, i
     *to = high < (double)size ? (int64_t)high : size;
 }
 
-/* S. Yun et al., CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features, 2019: a rectangle
- * of the partner, cut off at the border; labels by the area that is left. */
+/* S. Yun et al., CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features, 2019: a
+ * rectangle of the partner, cut off at the border; labels by the area that is left. */
 static void cutmix(const cnn_step *step, cnn_frame *frame, const cnn_mix *mix, cnn_random *random) {
     int64_t height = frame->height, width = frame->width, channels = frame->channels;
     int64_t partner = draw_partner(mix, random), top, bottom, left, right;

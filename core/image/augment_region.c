@@ -90,7 +90,7 @@ static cnn_status erase_check(cnn_step *step) {
                     s->shape.high);
 }
 
-/* Rectangles are drawn until one fits; TRIES, as with a probability near 1 one does. */
+/* Rectangles are drawn until one fits; none may, as with scales near 1 and ratios far from the picture's. */
 static bool draw_rectangle(const erase *s, const cnn_frame *frame, cnn_random *random, int64_t *height,
                            int64_t *width) {
     enum { TRIES = 20 };

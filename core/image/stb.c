@@ -1,9 +1,9 @@
 /* The libraries that read PNG, BMP and GIF and write PNG, JPEG and BMP, compiled once, with libcnn's memory.
  *
  * A damaged or malicious file must neither crash nor exhaust the machine: no block may be larger than a decoder
- * of the largest picture allowed needs, and checks that would abort are off. What the libraries forget to free
- * when something fails is freed here. Deflate is zlib's, which packs tighter than stb's own and can run out of
- * memory without harm. */
+ * of the largest picture allowed needs, and checks that would abort are off. Blocks begin as zeros, for the pixels of
+ * some damaged files are never written. What the libraries forget to free when something fails is freed here. Deflate
+ * is zlib's, which packs tighter than stb's own and can run out of memory without harm. */
 #include "base/memory.h"
 #include "image/image.h"
 
@@ -29,7 +29,7 @@ static _Thread_local block *blocks;
 static _Thread_local bool starved;
 
 static void *block_malloc(size_t size) {
-    block *b = size <= 2 * (size_t)CNN_IMAGE_MAX_BYTES + MARGIN ? cnn_malloc(size + CNN_ALIGN) : NULL;
+    block *b = size <= 2 * (size_t)CNN_IMAGE_MAX_BYTES + MARGIN ? cnn_calloc(size + CNN_ALIGN) : NULL;
     if (!b) {
         starved = true;
         return NULL;

@@ -1,9 +1,10 @@
-/* Affine warps: the picture, thought to go on for ever by the fill rule, seen at points along the lines of the output.
+/* Affine warps: the picture, thought to go on for ever by the fill rule, seen at points along the lines of the
+ * output.
  *
- * A row of the output is a straight line through the input. The part of it whose points have all their neighbours within the
- * picture is found once a row; there a pixel is one offset and two weights, BLOCK of them made at a time. What is left
- * of the row goes by way of the fill rule, applied to each neighbour's row and column. Where the fill is constant, pixels
- * that see nothing else are only filled.
+ * A row of the output is a straight line through the input. The part of it whose points have all their neighbours
+ * within the picture is found once a row; there a pixel is one offset and two weights, BLOCK of them made at a time.
+ * What is left of the row goes by way of the fill rule, applied to each neighbour's row and column. Where the fill
+ * is constant, pixels that see nothing else are only filled.
  *
  * Sums are rounded as they are written here, so all instruction sets give the same bits. */
 #include "kernels/nn.h"
@@ -183,8 +184,7 @@ typedef float v4 __attribute__((vector_size(16)));
 typedef int32_t v4i __attribute__((vector_size(16)));
 typedef uint8_t v4b __attribute__((vector_size(4)));
 
-/* What the code is made for, known when it is compiled: whether elements are bytes, how many of them a pixel has (0: as
- * many as channels says), and how many go into a vector. */
+/* What the code is made for, known when it is compiled, but for other numbers of channels than 1, 3 and 4. */
 typedef struct kind {
     bool bytes, nearest;
     int64_t channels;
@@ -230,8 +230,8 @@ ALWAYS void *element(kind k, const void *base, ptrdiff_t at) {
     return (char *)base + (k.bytes ? at : at * (ptrdiff_t)sizeof(float));
 }
 
-/* The same of pixels of three or four channels, in vectors of a pixel and what is at its right. The first n elements are
- * written. */
+/* The same of pixels of three or four channels, in vectors of a pixel and what is at its right. The first n elements
+ * are written. */
 ALWAYS void mix_pixels(kind k, const void *in, ptrdiff_t upper, ptrdiff_t lower, float right, float below,
                        void *out, int64_t n) {
     v8 a, c;
@@ -246,35 +246,6 @@ ALWAYS void mix_pixels(kind k, const void *in, ptrdiff_t upper, ptrdiff_t lower,
 
 ALWAYS void copy_pixel(kind k, const void *in, ptrdiff_t at, void *out) {
     memcpy(out, element(k, in, at), (size_t)k.channels * (k.bytes ? 1 : sizeof(float)));
-}
-
-/* A block of single elements. Each is loaded with the one at its right, all at once are taken apart and mixed. */
-ALWAYS void mix_singles(kind k, const void *in, ptrdiff_t row, const inner *b, void *out, int count) {
-    float upper[2 * BLOCK], lower[2 * BLOCK], mixed[BLOCK];
-    for (int i = 0; i < BLOCK; i++) {
-        ptrdiff_t at = b->at[i];
-        if (k.bytes) {
-            for (int n = 0; n < 2; n++) {
-                upper[2 * i + n] = ((const uint8_t *)in)[at + n];
-                lower[2 * i + n] = ((const uint8_t *)in)[at + row + n];
-            }
-        } else {
-            memcpy(upper + 2 * i, (const float *)in + at, 2 * sizeof(float));
-            memcpy(lower + 2 * i, (const float *)in + at + row, 2 * sizeof(float));
-        }
-    }
-    for (int i = 0; i < BLOCK; i++)
-        mixed[i] =
-            mix(upper[2 * i], upper[2 * i + 1], lower[2 * i], lower[2 * i + 1], b->right[i], b->below[i]);
-    if (k.bytes) {
-        uint8_t bytes[BLOCK];
-        for (int i = 0; i < BLOCK; i++) bytes[i] = (uint8_t)(int32_t)(mixed[i] + 0.5f);
-        memcpy(out, bytes, (size_t)count);
-    } else if (count == BLOCK) {
-        memcpy(out, mixed, sizeof mixed);
-    } else {
-        memcpy(out, mixed, (size_t)count * sizeof *mixed);
-    }
 }
 
 /* ---- runs of pixels ---------------------------------------------------------------------------------------- */
@@ -295,10 +266,6 @@ ALWAYS void paint_inner(const cnn_warp *w, kind k, const line *l, const void *in
         inner b;
         const void *base = element(k, in, find_inner(w, l, x, inner_rows(w, k), k.nearest, &b));
         int count = to - x < BLOCK ? (int)(to - x) : BLOCK;
-        if (k.channels == 1 && !k.nearest) {
-            mix_singles(k, base, row, &b, element(k, out, x), count);
-            continue;
-        }
         for (int i = 0; i < count; i++) {
             ptrdiff_t at = b.at[i];
             void *pixel = element(k, out, (x + i) * channels);

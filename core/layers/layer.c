@@ -11,8 +11,8 @@
 
 /* ---- names --------------------------------------------------------------------------------------------- */
 
-/* How often each class was named so far: "conv2d", then "conv2d_1". */
-static struct {
+/* How often each class was named so far, in this thread: "conv2d", then "conv2d_1". */
+static _Thread_local struct {
     const cnn_class *class;
     int count;
 } name_counts[256];

@@ -1,0 +1,660 @@
+/* cnn.data: datasets, what they are made of, and loops over them.
+ *
+ * A dataset is a userdata that holds one reference; its methods make new ones. The text in its first user value, how it
+ * was made, is what tostring shows; the second holds the tables of its fields once they were asked for. */
+#include "lua_carry.h"
+#include "base/status.h"
+#include "base/text.h"
+
+#include <math.h>
+#include <string.h>
+
+#define ITERATOR "dataset iterator"
+
+enum { HISTORY = 1, FIELDS, USER_VALUES = FIELDS };
+
+/* ---- on the stack -------------------------------------------------------------------------------------- */
+
+cnn_dataset *lcnn_test_dataset(lua_State *L, int index) {
+    cnn_dataset **box = luaL_testudata(L, index, LCNN_DATASET);
+    return box ? *box : NULL;
+}
+
+cnn_dataset *lcnn_check_dataset(lua_State *L, int arg) {
+    cnn_dataset **box = luaL_checkudata(L, arg, LCNN_DATASET);
+    if (!*box) luaL_argerror(L, arg, "the dataset is closed");
+    return *box;
+}
+
+static int free_dataset(lua_State *L) {
+    cnn_dataset **box = luaL_checkudata(L, 1, LCNN_DATASET);
+    cnn_dataset_release(*box);
+    *box = NULL;
+    return 0;
+}
+
+/* Pushes an empty box, for a dataset that was made so. */
+static cnn_dataset **new_box(lua_State *L, const char *made) {
+    cnn_dataset **box = lua_newuserdatauv(L, sizeof *box, USER_VALUES);
+    *box = NULL;
+    luaL_setmetatable(L, LCNN_DATASET);
+    lua_pushstring(L, made);
+    lua_setiuservalue(L, -2, HISTORY);
+    return box;
+}
+
+/* The same for one that a method, called so, makes of the dataset at 1. */
+static cnn_dataset **new_step(lua_State *L, const char *made) {
+    lua_getiuservalue(L, 1, HISTORY);
+    return new_box(L, lua_pushfstring(L, "%s:%s", lua_tostring(L, -1), made));
+}
+
+/* ---- from tensors -------------------------------------------------------------------------------------- */
+
+/* Whether a tensor lies in the nested table at index. */
+static bool holds_tensor(lua_State *L, int index, int depth) {
+    if (luaL_testudata(L, index, LCNN_TENSOR)) return true;
+    if (lua_type(L, index) != LUA_TTABLE || depth > CNN_MAX_RANK) return false;
+    luaL_checkstack(L, 4, "nested tables");
+    index = lua_absindex(L, index);
+    bool found = false;
+    for (lua_Integer i = 1, count = (lua_Integer)lua_rawlen(L, index); i <= count && !found; i++) {
+        lua_rawgeti(L, index, i);
+        found = holds_tensor(L, -1, depth + 1);
+        lua_pop(L, 1);
+    }
+    return found;
+}
+
+/* Appends what the value on the top, which it pops, has of tensors to the table at index parts; lists of numbers become
+ * tensors. */
+static void flatten(lua_State *L, int parts, int depth) {
+    int value = lua_gettop(L);
+    luaL_checkstack(L, 6, "nested tables");
+    if (depth > CNN_MAX_PARTS)
+        lcnn_fail(L, "from_tensor_slices: the tensors are nested more than %d deep", CNN_MAX_PARTS);
+    if (lua_type(L, value) != LUA_TTABLE || !holds_tensor(L, value, 0)) {
+        int type = lua_type(L, value);
+        if (type != LUA_TTABLE && !lcnn_test_tensor(L, value))
+            lcnn_fail(L, "from_tensor_slices: expected tensors, as in from_tensor_slices{x, y}, got %s",
+                      luaL_tolstring(L, value, NULL));
+        lcnn_to_tensor(L, value);
+        lua_rawseti(L, parts, (lua_Integer)lua_rawlen(L, parts) + 1);
+        return;
+    }
+    lua_Integer count = (lua_Integer)lua_rawlen(L, value);
+    for (lua_pushnil(L); lua_next(L, value); lua_pop(L, 1)) {
+        lua_Integer position = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
+        if (position < 1 || position > count)
+            lcnn_fail(L, "from_tensor_slices: unknown argument '%s'", luaL_tolstring(L, -2, NULL));
+    }
+    for (lua_Integer i = 1; i <= count; i++) {
+        lua_rawgeti(L, value, i);
+        flatten(L, parts, depth + 1);
+    }
+    lua_settop(L, value - 1);
+}
+
+/* Pushes "uint8 (60000, 28, 28), uint8 (60000)". */
+static const char *push_shapes(lua_State *L, cnn_tensor *const *tensors, int count) {
+    luaL_Buffer text;
+    luaL_buffinit(L, &text);
+    for (int i = 0; i < count; i++) {
+        char sizes[CNN_SHAPE_TEXT];
+        if (i > 0) luaL_addstring(&text, ", ");
+        luaL_addstring(&text, cnn_dtype_name(tensors[i]->dtype));
+        luaL_addchar(&text, ' ');
+        luaL_addstring(&text, cnn_shape_text(sizes, sizeof sizes, tensors[i]->rank, tensors[i]->shape));
+    }
+    luaL_pushresult(&text);
+    return lua_tostring(L, -1);
+}
+
+/*** A dataset whose element i is row i of each tensor: `from_tensor_slices{x, y}`, `from_tensor_slices{{x1, x2}, y}`,
+`from_tensor_slices(x)`.
+@function data.Dataset.from_tensor_slices
+@param tensors a tensor, or a nested list of them (where there are tensors, lists of numbers may stand for some)
+@treturn dataset */
+static int from_tensor_slices(lua_State *L) {
+    if (lua_gettop(L) != 1)
+        lcnn_fail(L, "from_tensor_slices: expected one argument, as in from_tensor_slices{x, y}, got %d",
+                  lua_gettop(L));
+    lua_newtable(L);
+    lua_insert(L, 1);
+    flatten(L, 1, 0);
+    cnn_tensor *tensors[CNN_MAX_PARTS];
+    lua_Integer count = (lua_Integer)lua_rawlen(L, 1);
+    if (count < 1 || count > CNN_MAX_PARTS)
+        lcnn_fail(L, "from_tensor_slices: expected 1 to %d tensors, got %I", CNN_MAX_PARTS,
+                  (LUAI_UACINT)count);
+    luaL_checkstack(L, CNN_MAX_PARTS + 6, "from_tensor_slices");
+    for (int i = 0; i < count; i++) {
+        lua_rawgeti(L, 1, i + 1);
+        tensors[i] = lcnn_check_eager(L, -1, "from_tensor_slices");
+    }
+    push_shapes(L, tensors, (int)count);
+    cnn_dataset **box = new_box(L, lua_pushfstring(L, "from_tensor_slices{%s}", lua_tostring(L, -1)));
+    lcnn_check(L, cnn_dataset_from_tensors(box, tensors, (int)count));
+    return 1;
+}
+
+/* ---- from folders -------------------------------------------------------------------------------------- */
+
+#define FOLDER "image_dataset_from_directory"
+
+static const char *const folder_names[] = {"directory",
+                                           "labels",
+                                           "label_mode",
+                                           "class_names",
+                                           "color_mode",
+                                           "batch_size",
+                                           "image_size",
+                                           "shuffle",
+                                           "seed",
+                                           "validation_split",
+                                           "subset",
+                                           "interpolation",
+                                           "follow_links",
+                                           "crop_to_aspect_ratio",
+                                           "pad_to_aspect_ratio",
+                                           "verbose",
+                                           "strict",
+                                           NULL};
+
+/* What the binding itself needs of the arguments. */
+typedef struct folder_request {
+    const char *directory, *subset; /* on the stack; subset may be NULL */
+    int64_t batch;                  /* 0: none */
+    bool verbose, both;
+} folder_request;
+
+/* The argument, which is taken out of config; NULL if it is not there. It lives as long as the box that is pushed with it. */
+static const cJSON *take_argument(lua_State *L, cJSON *config, const char *name) {
+    cJSON *item = cJSON_DetachItemFromObjectCaseSensitive(config, name);
+    if (item) lcnn_own_json(L, item);
+    return item;
+}
+
+static void set_argument(lua_State *L, cJSON *config, const char *name, cJSON *value) {
+    cJSON_DeleteItemFromObjectCaseSensitive(config, name);
+    if (!value || !cJSON_AddItemToObject(config, name, value)) {
+        cJSON_Delete(value);
+        lcnn_error(L, cnn_fail(CNN_ERROR_MEMORY, FOLDER ": out of memory"));
+    }
+}
+
+static folder_request read_folder(lua_State *L, cJSON *config) {
+    folder_request f = {.batch = 32, .verbose = true};
+    const cJSON *directory = take_argument(L, config, "directory");
+    if (!cJSON_IsString(directory) || !*directory->valuestring)
+        lcnn_fail(L, FOLDER ": 'directory' must be the name of a folder");
+    f.directory = directory->valuestring;
+    const cJSON *batch = take_argument(L, config, "batch_size");
+    if (cJSON_IsFalse(batch) || cJSON_IsNull(batch)) {
+        f.batch = 0;
+    } else if (batch) {
+        double size = cJSON_IsNumber(batch) ? batch->valuedouble : 0;
+        if (!(size >= 1 && size <= INT32_MAX && size == floor(size)))
+            lcnn_fail(L, FOLDER ": 'batch_size' must be a positive integer, or false for single pictures");
+        f.batch = (int64_t)size;
+    }
+    const cJSON *verbose = take_argument(L, config, "verbose");
+    if (verbose)
+        f.verbose = !cJSON_IsFalse(verbose) && !(cJSON_IsNumber(verbose) && verbose->valuedouble == 0);
+    const char *const optional[] = {"labels", "label_mode"};
+    for (int i = 0; i < 2; i++)
+        if (cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(config, optional[i])))
+            set_argument(L, config, optional[i], cJSON_CreateNull());
+    const cJSON *subset = cJSON_GetObjectItemCaseSensitive(config, "subset");
+    f.subset = cJSON_IsString(subset) ? lua_pushstring(L, subset->valuestring) : NULL;
+    f.both = f.subset && strcmp(f.subset, "both") == 0;
+    if (f.both && !cJSON_GetObjectItemCaseSensitive(config, "seed")) {
+        int32_t seed; /* the two parts must be of one order */
+        cnn_random_integers(NULL, &seed, 1, 0, 1000000);
+        set_argument(L, config, "seed", cJSON_CreateNumber(seed));
+    }
+    return f;
+}
+
+/* Pushes the pictures that config tells of, or a subset of them. */
+static const cnn_dataset *push_folder(lua_State *L, const folder_request *f, cJSON *config,
+                                      const char *subset) {
+    int top = lua_gettop(L);
+    if (subset) set_argument(L, config, "subset", cJSON_CreateString(subset));
+    lcnn_push_text(L, cJSON_PrintUnformatted(config));
+    const char *text = lua_tostring(L, -1);
+    cnn_dataset **box = new_box(L, lua_pushfstring(L, FOLDER "{%s}", f->directory));
+    lcnn_check(L, cnn_dataset_from_directory(box, f->directory, text));
+    if (f->batch > 0) {
+        cnn_dataset *single = *box;
+        box = new_box(L, lua_pushfstring(L, FOLDER "{%s}:batch(%I)", f->directory, (LUAI_UACINT)f->batch));
+        lcnn_check(L, cnn_dataset_batch(box, single, f->batch, false));
+    }
+    lua_replace(L, top + 1);
+    lua_settop(L, top + 1);
+    return *box;
+}
+
+static void print_line(lua_State *L, const char *line) {
+    lua_getglobal(L, "print");
+    lua_pushstring(L, line);
+    lua_call(L, 1, 0);
+}
+
+static void print_used(lua_State *L, int64_t count, const char *subset) {
+    print_line(L, lua_pushfstring(L, "Using %I files for %s.", (LUAI_UACINT)count, subset));
+}
+
+/* How many there are without a split. */
+static int64_t count_all(lua_State *L, const folder_request *f, cJSON *config) {
+    cJSON_DeleteItemFromObjectCaseSensitive(config, "subset");
+    cJSON_DeleteItemFromObjectCaseSensitive(config, "validation_split");
+    return cnn_dataset_file_count(push_folder(L, f, config, NULL));
+}
+
+/* Prints what Keras does, of one or both subsets from stack position first on. */
+static void tell(lua_State *L, const folder_request *f, cJSON *config, int first) {
+    const cnn_dataset *part = lcnn_check_dataset(L, first);
+    int64_t used = cnn_dataset_file_count(part), others = 0, found = used;
+    int classes = cnn_dataset_class_count(part);
+    if (f->both)
+        found += others = cnn_dataset_file_count(lcnn_check_dataset(L, first + 1));
+    else if (f->subset)
+        found = count_all(L, f, config);
+    lua_pushfstring(L, "Found %I files", (LUAI_UACINT)found);
+    if (classes > 0) lua_pushfstring(L, "%s belonging to %d classes", lua_tostring(L, -1), classes);
+    print_line(L, lua_pushfstring(L, "%s.", lua_tostring(L, -1)));
+    if (f->subset) print_used(L, used, f->both ? "training" : f->subset);
+    if (f->both) print_used(L, others, "validation");
+}
+
+/*** Pictures in folders, one folder a class, as a dataset: of float32 [height, width, channels] from 0 to 255, and
+labels. Arguments are Keras's, by the same names and with the same defaults; `batch_size = false` leaves pictures single,
+`label_mode = false` or `labels = false` leaves labels out. The dataset has the fields class_names and file_paths. A
+picture that does not decode is left out with a warning or, with `strict = true`, an error.
+@function utils.image_dataset_from_directory
+@string directory
+@param[opt="inferred"] labels
+@param[opt="int"] label_mode "int", "binary", "categorical" or false
+@tparam[opt] table class_names the folders, in the order of their labels
+@string[opt="rgb"] color_mode "rgb", "rgba" or "grayscale"
+@param[opt=32] batch_size
+@param[opt={256,256}] image_size {height, width}
+@bool[opt=true] shuffle
+@int[opt] seed
+@number[opt] validation_split the fraction that is kept apart, for a subset
+@string[opt] subset "training", "validation", or "both": then two datasets are returned
+@string[opt="bilinear"] interpolation
+@bool[opt=false] follow_links
+@bool[opt=false] crop_to_aspect_ratio
+@bool[opt=false] pad_to_aspect_ratio
+@bool[opt=true] verbose tell how many were found
+@bool[opt=false] strict
+@treturn dataset */
+static int image_dataset_from_directory(lua_State *L) {
+    cJSON *config = lcnn_args_json(L, 1, FOLDER, folder_names);
+    folder_request f = read_folder(L, config);
+    int first = lua_gettop(L) + 1;
+    push_folder(L, &f, config, f.both ? "training" : NULL);
+    if (f.both) push_folder(L, &f, config, "validation");
+    if (f.verbose) tell(L, &f, config, first);
+    lua_settop(L, first + f.both);
+    return 1 + f.both;
+}
+
+/* ---- made from others ---------------------------------------------------------------------------------- */
+
+static int64_t check_integer(lua_State *L, int arg, const char *who, const char *name) {
+    int whole = 0;
+    lua_Integer value = lua_type(L, arg) == LUA_TNUMBER ? lua_tointegerx(L, arg, &whole) : 0;
+    if (!whole) lcnn_fail(L, "%s: '%s' must be an integer, got %s", who, name, luaL_tolstring(L, arg, NULL));
+    return value;
+}
+
+/* The number at arg; fallback if there is none or, as Keras's users have it, -1 or infinity. */
+static int64_t opt_count(lua_State *L, int arg, const char *who, const char *name, int64_t fallback) {
+    if (lua_isnil(L, arg)) return fallback;
+    if (lua_type(L, arg) == LUA_TNUMBER && (lua_tonumber(L, arg) == -1 || lua_tonumber(L, arg) == HUGE_VAL))
+        return fallback;
+    return check_integer(L, arg, who, name);
+}
+
+static bool opt_boolean(lua_State *L, int arg, const char *who, const char *name, bool fallback) {
+    if (lua_isnil(L, arg)) return fallback;
+    if (!lua_isboolean(L, arg))
+        lcnn_fail(L, "%s: '%s' must be true or false, got %s", who, name, luaL_tolstring(L, arg, NULL));
+    return lua_toboolean(L, arg);
+}
+
+/* Pushes what tostring calls a function or object that maps. */
+static const char *push_map_text(lua_State *L, int index) {
+    lua_Debug about;
+    if (lua_type(L, index) != LUA_TFUNCTION)
+        return lua_pushfstring(L, "map(%s)", luaL_tolstring(L, index, NULL));
+    lua_pushvalue(L, index);
+    lua_getinfo(L, ">S", &about);
+    return lua_pushfstring(L, "map(%s:%d)", about.short_src, about.linedefined);
+}
+
+/*** What a function makes of each element: `ds:map(function(image, label, rng) … return image, label end)`. It is given
+the element's tensors and a generator of random numbers, rng, with the methods uniform(low, high), normal(mean, stddev),
+integer(low, high) and bernoulli(p), and returns the new element's; numbers become tensors. It must not write into tensors
+that it did not make.
+
+The function runs in worker threads, each of which has a Lua of its own, with the module and a copy of the function as it
+is now. Its local variables from outside go along: numbers, strings, tables, tensors and functions; others are an error
+here. Globals of the script do not. What is random, math.random and cnn.random too, follows from the seed (cnn.set_seed)
+and the element, so that results do not depend on the number of threads.
+@function dataset:map
+@param map_func a function, or a pipeline of cnn.augment
+@int[opt] num_parallel_calls ignored: there are as many workers as threads (cnn.set_threads)
+@bool[opt] deterministic ignored: it always is
+@treturn dataset */
+static int map(lua_State *L) {
+    lcnn_check_dataset(L, 1);
+    lcnn_args(L, 2, "map", (const char *const[]){"map_func", "num_parallel_calls", "deterministic", NULL});
+    opt_count(L, 3, "map", "num_parallel_calls", 0);
+    opt_boolean(L, 4, "map", "deterministic", true);
+    bool callable = lua_type(L, 2) == LUA_TFUNCTION || luaL_getmetafield(L, 2, "__call") != LUA_TNIL;
+    if (!callable) lcnn_fail(L, "map: 'map_func' must be a function, got %s", luaL_tolstring(L, 2, NULL));
+    cnn_dataset **box = new_step(L, push_map_text(L, 2));
+    cnn_augment *augment = lcnn_test_augment(L, 2);
+    if (augment) {
+        lcnn_check(L, cnn_dataset_map(box, lcnn_check_dataset(L, 1), &lcnn_augment_mapper,
+                                      cnn_augment_retain(augment)));
+        return 1;
+    }
+    lcnn_parcel *parcel = lcnn_parcel_pack(L, 2, "map");
+    lcnn_check(L, lcnn_dataset_map(box, lcnn_check_dataset(L, 1), parcel));
+    lua_pop(L, 1);
+    return 1;
+}
+
+/*** Elements in batches: their tensors stacked along a new first axis.
+@function dataset:batch
+@int batch_size
+@bool[opt=false] drop_remainder leave out a last batch that is smaller
+@treturn dataset */
+static int batch(lua_State *L) {
+    lcnn_check_dataset(L, 1);
+    lcnn_args(L, 2, "batch", (const char *const[]){"batch_size", "drop_remainder", NULL});
+    int64_t size = check_integer(L, 2, "batch", "batch_size");
+    bool drop = opt_boolean(L, 3, "batch", "drop_remainder", false);
+    cnn_dataset **box = new_step(L, lua_pushfstring(L, "batch(%I)", (LUAI_UACINT)size));
+    lcnn_check(L, cnn_dataset_batch(box, lcnn_check_dataset(L, 1), size, drop));
+    return 1;
+}
+
+/*** Elements in random order: each is drawn from the next buffer_size of those that are left.
+@function dataset:shuffle
+@int[opt] buffer_size default: all
+@int[opt] seed default: from the default generator
+@bool[opt=true] reshuffle_each_iteration
+@treturn dataset */
+static int shuffle(lua_State *L) {
+    lcnn_check_dataset(L, 1);
+    lcnn_args(L, 2, "shuffle",
+              (const char *const[]){"buffer_size", "seed", "reshuffle_each_iteration", NULL});
+    int64_t buffer = lua_isnil(L, 2) ? 0 : check_integer(L, 2, "shuffle", "buffer_size");
+    if (buffer < 1 && !lua_isnil(L, 2))
+        lcnn_fail(L, "shuffle: 'buffer_size' must be at least 1, got %I", (LUAI_UACINT)buffer);
+    uint64_t seed = lua_isnil(L, 3) ? 0 : (uint64_t)check_integer(L, 3, "shuffle", "seed");
+    bool reshuffle = opt_boolean(L, 4, "shuffle", "reshuffle_each_iteration", true);
+    const char *text = buffer > 0 ? lua_pushfstring(L, "shuffle(%I)", (LUAI_UACINT)buffer) : "shuffle()";
+    cnn_dataset **box = new_step(L, text);
+    lcnn_check(L, cnn_dataset_shuffle(box, lcnn_check_dataset(L, 1), buffer, lua_isnil(L, 3) ? NULL : &seed,
+                                      reshuffle));
+    return 1;
+}
+
+typedef cnn_status make_counted(cnn_dataset **out, cnn_dataset *dataset, int64_t count);
+
+/* Those that take a number. */
+static int counted(lua_State *L, const char *who, const char *name, int64_t fallback, bool optional,
+                   make_counted *make) {
+    lcnn_check_dataset(L, 1);
+    lcnn_args(L, 2, who, (const char *const[]){name, NULL});
+    if (!optional && lua_isnil(L, 2)) lcnn_fail(L, "%s: '%s' is missing", who, name);
+    int64_t count = opt_count(L, 2, who, name, fallback);
+    const char *text = count == fallback ? lua_pushfstring(L, "%s()", who)
+                                         : lua_pushfstring(L, "%s(%I)", who, (LUAI_UACINT)count);
+    cnn_dataset **box = new_step(L, text);
+    lcnn_check(L, make(box, lcnn_check_dataset(L, 1), count));
+    return 1;
+}
+
+/*** The elements so many times over, or for ever. `repeat` is a word of Lua's, but ds["repeat"](ds, 2) works too.
+@function dataset:repeat_
+@int[opt] count
+@treturn dataset */
+static int repeat(lua_State *L) {
+    return counted(L, "repeat", "count", -1, true, cnn_dataset_repeat);
+}
+
+/*** The first elements.
+@function dataset:take
+@int count -1: all
+@treturn dataset */
+static int take(lua_State *L) {
+    return counted(L, "take", "count", -1, false, cnn_dataset_take);
+}
+
+static cnn_status skip_or_all(cnn_dataset **out, cnn_dataset *dataset, int64_t count) {
+    return count == -1 ? cnn_dataset_take(out, dataset, 0) : cnn_dataset_skip(out, dataset, count);
+}
+
+/*** All but the first elements.
+@function dataset:skip
+@int count -1: all are left out
+@treturn dataset */
+static int skip(lua_State *L) {
+    return counted(L, "skip", "count", -1, false, skip_or_all);
+}
+
+/*** How many elements are made ahead of where they are used. Loops do this by themselves.
+@function dataset:prefetch
+@int[opt] buffer_size default: a few more than there are threads
+@treturn dataset */
+static int prefetch(lua_State *L) {
+    return counted(L, "prefetch", "buffer_size", 0, true, cnn_dataset_prefetch);
+}
+
+/*** The elements of the first loop are kept in memory; what comes before is not done again.
+@function dataset:cache
+@treturn dataset */
+static int cache(lua_State *L) {
+    lcnn_check_dataset(L, 1);
+    if (!lua_isnoneornil(L, 2)) lcnn_fail(L, "cache: takes no argument: elements are kept in memory");
+    cnn_dataset **box = new_step(L, "cache()");
+    lcnn_check(L, cnn_dataset_cache(box, lcnn_check_dataset(L, 1)));
+    return 1;
+}
+
+/* ---- loops --------------------------------------------------------------------------------------------- */
+
+/* What runs over a dataset. Its threads end with it: at the last element, when the loop is left, or by the collector. */
+typedef struct loop {
+    cnn_iterator *iterator;
+    cnn_element element; /* while its tensors go to Lua */
+} loop;
+
+static void end_loop(loop *it) {
+    cnn_iterator *iterator = it->iterator;
+    it->iterator = NULL;
+    cnn_element_clear(&it->element);
+    cnn_iterator_free(iterator);
+}
+
+static int close_loop(lua_State *L) {
+    end_loop(luaL_checkudata(L, 1, ITERATOR));
+    return 0;
+}
+
+/* Upvalue 1 is the loop. */
+static int next_element(lua_State *L) {
+    lua_settop(L, 0);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    loop *it = luaL_checkudata(L, 1, ITERATOR);
+    if (!it->iterator) return 0;
+    luaL_checkstack(L, CNN_MAX_PARTS + 4, "iterator");
+    cnn_status status = cnn_iterator_next(it->iterator, &it->element);
+    if (status != CNN_OK || it->element.count == 0) end_loop(it);
+    lcnn_check(L, status);
+    for (int i = 0; i < it->element.count; i++) { /* the collector may close the loop meanwhile */
+        cnn_tensor *part = it->element.parts[i];
+        it->element.parts[i] = NULL;
+        lcnn_push_tensor(L, part);
+    }
+    cnn_element_clear(&it->element);
+    return lua_gettop(L) - 1;
+}
+
+/*** Runs over the elements: `for images, labels in ds:iter() do … end`. Worker threads make them ahead; leaving the loop
+stops them.
+@function dataset:iter
+@int[opt] workers the number of threads; default: cnn.threads()
+@return what a generic for needs; the first, a function that gives the next element's tensors, may be called by hand */
+static int iterate(lua_State *L) {
+    cnn_dataset *dataset = lcnn_check_dataset(L, 1);
+    lcnn_args(L, 2, "iter", (const char *const[]){"workers", NULL});
+    int64_t workers = lua_isnil(L, 2) ? 0 : check_integer(L, 2, "iter", "workers");
+    if (!lua_isnil(L, 2) && (workers < 1 || workers > INT32_MAX))
+        lcnn_fail(L, "iter: 'workers' must be at least 1, got %I", (LUAI_UACINT)workers);
+    loop *it = lua_newuserdatauv(L, sizeof *it, 0);
+    memset(it, 0, sizeof *it);
+    luaL_setmetatable(L, ITERATOR);
+    lcnn_check(L, cnn_iterator_new(&it->iterator, dataset, &(cnn_iterator_options){.workers = (int)workers}));
+    int index = lua_gettop(L);
+    lua_pushvalue(L, index);
+    lua_pushcclosure(L, next_element, 1);
+    lua_pushnil(L);
+    lua_pushnil(L);
+    lua_pushvalue(L, index);
+    return 4;
+}
+
+/* ---- what a dataset is --------------------------------------------------------------------------------- */
+
+/*** How many elements there are at most (pictures that do not decode are left out); math.huge without end. Also #ds.
+@function dataset:cardinality */
+static int cardinality(lua_State *L) {
+    int64_t count = cnn_dataset_cardinality(lcnn_check_dataset(L, 1));
+    if (count < 0)
+        lua_pushnumber(L, HUGE_VAL);
+    else
+        lua_pushinteger(L, count);
+    return 1;
+}
+
+static int to_string(lua_State *L) {
+    int64_t count = cnn_dataset_cardinality(lcnn_check_dataset(L, 1));
+    lua_getiuservalue(L, 1, HISTORY);
+    if (count < 0)
+        lua_pushfstring(L, "dataset without end: %s", lua_tostring(L, -1));
+    else
+        lua_pushfstring(L, "dataset of %I elements: %s", (LUAI_UACINT)count, lua_tostring(L, -1));
+    return 1;
+}
+
+static void push_classes(lua_State *L, const cnn_dataset *dataset) {
+    int count = cnn_dataset_class_count(dataset);
+    lua_createtable(L, count, 0);
+    for (int i = 0; i < count; i++) {
+        lua_pushstring(L, cnn_dataset_class_name(dataset, i));
+        lua_rawseti(L, -2, i + 1);
+    }
+}
+
+static void push_files(lua_State *L, const cnn_dataset *dataset) {
+    int64_t count = cnn_dataset_file_count(dataset);
+    lua_createtable(L, count < INT32_MAX ? (int)count : 0, 0);
+    for (int64_t i = 0; i < count; i++) {
+        lua_pushstring(L, cnn_dataset_file(dataset, i, NULL));
+        lua_rawseti(L, -2, i + 1);
+    }
+}
+
+/* Pushes the table of the dataset's fields. */
+static void push_fields(lua_State *L) {
+    if (lua_getiuservalue(L, 1, FIELDS) == LUA_TTABLE) return;
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_setiuservalue(L, 1, FIELDS);
+}
+
+/* Methods (upvalue 1), and fields: those that were set, and two that are made when first asked for. */
+static int dataset_index(lua_State *L) {
+    const cnn_dataset *dataset = lcnn_check_dataset(L, 1);
+    const char *name = luaL_checkstring(L, 2);
+    lua_settop(L, 2);
+    if (lua_getfield(L, lua_upvalueindex(1), name) != LUA_TNIL) return 1;
+    push_fields(L);
+    if (lua_getfield(L, -1, name) != LUA_TNIL) return 1;
+    bool classes = strcmp(name, "class_names") == 0, files = strcmp(name, "file_paths") == 0;
+    if (!classes && !files) lcnn_unknown(L, "dataset", "there is no", name, lua_upvalueindex(1));
+    if (cnn_dataset_file_count(dataset) == 0) return 0;
+    if (classes)
+        push_classes(L, dataset);
+    else
+        push_files(L, dataset);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, 4, name);
+    return 1;
+}
+
+/* dataset.name = value keeps what a script wants to know of it. */
+static int dataset_newindex(lua_State *L) {
+    lcnn_check_dataset(L, 1);
+    luaL_checkstring(L, 2);
+    lua_settop(L, 3);
+    push_fields(L);
+    lua_insert(L, 2);
+    lua_rawset(L, 2);
+    return 0;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------- */
+
+static const luaL_Reg methods[] = {{"map", map},
+                                   {"batch", batch},
+                                   {"shuffle", shuffle},
+                                   {"repeat", repeat},
+                                   {"repeat_", repeat},
+                                   {"take", take},
+                                   {"skip", skip},
+                                   {"cache", cache},
+                                   {"prefetch", prefetch},
+                                   {"iter", iterate},
+                                   {"cardinality", cardinality},
+                                   {NULL, NULL}};
+
+static const luaL_Reg metamethods[] = {{"__gc", free_dataset},
+                                       {"__len", cardinality},
+                                       {"__newindex", dataset_newindex},
+                                       {"__tostring", to_string},
+                                       {NULL, NULL}};
+
+int lcnn_open_dataset(lua_State *L) {
+    luaL_newmetatable(L, LCNN_DATASET);
+    luaL_setfuncs(L, metamethods, 0);
+    luaL_newlib(L, methods);
+    lua_pushcclosure(L, dataset_index, 1);
+    lua_setfield(L, -2, "__index");
+    luaL_newmetatable(L, ITERATOR);
+    lua_pushcfunction(L, close_loop);
+    lua_setfield(L, -2, "__gc");
+    lua_pushcfunction(L, close_loop);
+    lua_setfield(L, -2, "__close");
+    luaL_getsubtable(L, 1, "data");
+    lua_pushinteger(L, -1);
+    lua_setfield(L, -2, "AUTOTUNE");
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, from_tensor_slices);
+    lua_setfield(L, -2, "from_tensor_slices");
+    lua_setfield(L, -2, "Dataset");
+    luaL_getsubtable(L, 1, "utils");
+    lua_pushcfunction(L, image_dataset_from_directory);
+    lua_setfield(L, -2, FOLDER);
+    return 0;
+}
