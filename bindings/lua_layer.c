@@ -272,15 +272,24 @@ int lcnn_layer_call(lua_State *L) {
     return lcnn_push_list(L, n_results);
 }
 
+/* Has them, or will when it is built. */
+static bool has_weights(const cnn_layer *layer) {
+    if (layer->variable_count > 0) return true;
+    if (!cnn_layer_is_model(layer)) return !layer->built && ((const cnn_layer_class *)layer->class)->build;
+    const cnn_model *model = (const cnn_model *)layer;
+    for (int i = 0; i < model->layer_count; i++)
+        if (has_weights(model->layers[i])) return true;
+    return false;
+}
+
 /* How a worker thread makes the layer, or the model, anew: from its config. */
 int lcnn_layer_carry(lua_State *L) {
     cnn_layer *layer = lcnn_check_layer(L, 1);
-    bool model = cnn_layer_is_model(layer);
+    bool model = cnn_layer_is_model(layer), weights = has_weights(layer);
     lua_settop(L, 1);
-    if (layer->variable_count > 0 || (!model && lcnn_custom_config(L, layer))) {
+    if (weights || (!model && lcnn_custom_config(L, layer))) {
         lua_pushnil(L);
-        lua_pushfstring(L, "%s %s", model ? "model" : "layer",
-                        layer->variable_count > 0 ? "with weights" : "written in Lua");
+        lua_pushfstring(L, "%s %s", model ? "model" : "layer", weights ? "with weights" : "written in Lua");
         return 2;
     }
     if (model) {

@@ -401,9 +401,10 @@ end
 local directory_arguments = {
   {"directory", "string"}, {"target_size", "size", {256, 256}}, {"color_mode", "grayscale|rgb|rgba", "rgb"},
   {"classes", "names"}, {"class_mode", "categorical|binary|sparse|input", "categorical", optional = true},
-  {"batch_size", "count", 32}, {"shuffle", "boolean", true}, {"seed", "whole"}, {"save_to_dir", "string"}, {"save_prefix", "string", ""},
-  {"save_format", "png|jpg|jpeg|bmp", "png"}, {"follow_links", "boolean", false}, {"subset", "training|validation"},
-  {"interpolation", "nearest|bilinear|bicubic|area", "nearest"}, {"keep_aspect_ratio", "boolean", false},
+  {"batch_size", "count", 32}, {"shuffle", "boolean", true}, {"seed", "whole"}, {"save_to_dir", "string"},
+  {"save_prefix", "string", ""}, {"save_format", "png|jpg|jpeg|bmp", "png"}, {"follow_links", "boolean", false},
+  {"subset", "training|validation"}, {"interpolation", "nearest|bilinear|bicubic|area", "nearest"},
+  {"keep_aspect_ratio", "boolean", false},
 }
 
 -- Of pictures sorted by class, those of the subset, the same part of each class.

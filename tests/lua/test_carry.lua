@@ -198,19 +198,20 @@ function TestRefused.test_the_text()
   local function f(x) return model(x) end
   local good, message = pcall(function() one:map(f) end)
   lu.assertFalse(good)
-  eq(message, ("%s:%d: map: upvalue 'model' (%s:%d) is a model%s"):format(here, defined + 1, here, defined, can))
+  eq(message, ("%s:%d: map: upvalue 'model' (%s:%d) is a model with weights%s")
+     :format(here, defined + 1, here, defined, can))
 end
 
 function TestRefused.test_the_way_there_is_told()
   local settings = {net = {1, {layer = cnn.layers.Dense{1}}}}
-  refused(("upvalue 'settings' (%s:%d), field 'net', field [2], field 'layer' is a layer"):format(here, line() + 1),
-          function() return settings end)
+  local way = "field 'net', field [2], field 'layer' is a layer with weights"
+  refused(("upvalue 'settings' (%s:%d), %s"):format(here, line(), way), function() return settings end)
   local function helper() return settings.net end
   local defined = line() - 1
-  refused(("upvalue 'helper' (%s:%d), upvalue 'settings' (%s:%d), field 'net', field [2], field 'layer' is a layer")
-          :format(here, line(), here, defined), function() return helper() end)
+  refused(("upvalue 'helper' (%s:%d), upvalue 'settings' (%s:%d), %s")
+          :format(here, line(), here, defined, way), function() return helper() end)
   local keys = {[cnn.layers.Dense{1}] = true}
-  refused("upvalue 'keys' (" .. here .. ":" .. line() .. "), a key is a layer", function() return keys end)
+  refused("upvalue 'keys' (" .. here .. ":" .. line() .. "), a key is a layer with weights", function() return keys end)
   local object = setmetatable({}, {__index = coroutine.create(print)})
   refused("the metatable, field '__index' is a coroutine", function() return object end)
 end
