@@ -29,7 +29,7 @@ endif
 OPT     += -ffp-contract=off
 
 # pkg-config is itself one of the packages that setup installs: it is asked when something is compiled, once.
-PKGS       := openblas hdf5 libzip libcjson zlib
+PKGS       := openblas hdf5 libzip libcjson libjpeg zlib
 PROG_PKGS  := lua5.4 libedit stb
 PKG_CFLAGS  = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS) $(PROG_PKGS) 2>/dev/null))$(PKG_CFLAGS)
 PKG_LIBS    = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS) 2>/dev/null))$(PKG_LIBS)
@@ -60,8 +60,8 @@ PRELUDE  := $(wildcard bindings/prelude/*.lua) $(wildcard datasets/*.lua)
 MODULE   := $(filter-out bindings/main.c bindings/repl.c,$(wildcard bindings/*.c))
 MOBJS    := $(MODULE:%.c=$(B)/%.o) $(B)/prelude.o
 POBJS    := $(B)/bindings/main.o $(B)/bindings/repl.o
-BENCHES  := conv sweep dnnl
-CTESTS   := $(patsubst %.c,$(B)/%,$(wildcard tests/c/test_*.c) tests/fuzz/damage.c)
+BENCHES  := conv sweep dnnl warp images
+CTESTS   := $(patsubst %.c,$(B)/%,$(wildcard tests/c/test_*.c tests/fuzz/*.c))
 
 .PHONY: all programs setup setup-test setup-bench mnist test check asan fuzz interop lint bench oracle install uninstall clean FORCE
 .DELETE_ON_ERROR:
@@ -160,9 +160,9 @@ clean:
 
 # Debian's packages: to build and run, to test, to race. Missing ones are installed where root or sudo may.
 PACKAGES := gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libopenblas-dev libstb-dev libhdf5-dev libzip-dev \
-            libcjson-dev zlib1g-dev libedit-dev curl ca-certificates gnuplot-nox dataset-fashion-mnist
+            libcjson-dev libjpeg-dev zlib1g-dev libedit-dev curl ca-certificates gnuplot-nox dataset-fashion-mnist
 TEST_PACKAGES  := libcmocka-dev lua-unit lua-check clang-format mandoc python3 python3-h5py graphviz
-BENCH_PACKAGES := python3-torch g++ libdnnl-dev
+BENCH_PACKAGES := python3-torch python3-pil g++ libdnnl-dev
 
 installed = $(shell dpkg-query -W -f '$${db:Status-Abbrev} $${binary:Package}\n' $(1) 2>/dev/null | sed -n 's/^.i  *\([^: ]*\).*/\1/p')
 
@@ -216,8 +216,9 @@ asan:
 
 # Damaged files, every one of them; `make test` tries a part.
 fuzz: setup
-	$(BUILD) FLAVOUR=asan build/asan/tests/fuzz/damage
+	$(BUILD) FLAVOUR=asan build/asan/tests/fuzz/damage build/asan/tests/fuzz/pictures
 	ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 build/asan/tests/fuzz/damage 1
+	ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 build/asan/tests/fuzz/pictures 1000000
 
 # Readers that others wrote open the files of ours. They are fetched from npm, which needs node and a network.
 interop: setup
@@ -240,12 +241,17 @@ bench: setup-bench
 	/usr/bin/python3 tests/bench/sweep.py
 	$(B)/tests/bench/conv
 	$(B)/tests/bench/dnnl
+	$(B)/tests/bench/warp
+	/usr/bin/python3 tests/bench/images.py
 
 # Makes the numbers of other frameworks that the tests compare with.
 oracle: setup-bench
 	$(call install_packages,python3-scipy)
 	/usr/bin/python3 tests/oracle/make_oracle.py
 	/usr/bin/python3 tests/oracle/make_images.py
+	/usr/bin/python3 tests/oracle/make_pictures.py
+	/usr/bin/python3 tests/oracle/make_warp.py
+	/usr/bin/python3 tests/oracle/make_squeezenet.py
 
 # ---- installing -------------------------------------------------------------------------------------------
 

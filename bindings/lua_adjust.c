@@ -28,7 +28,7 @@ static int choice(lua_State *L, int index, const char *who, const char *name, co
     return position;
 }
 
-/* Of at least low; fallback if nil. */
+/* The integer at index, of at least low, or fallback if it is nil; -1 as fallback: it must be given. */
 static int64_t whole(lua_State *L, int index, const char *who, const char *name, int64_t low,
                      int64_t fallback) {
     if (lua_isnil(L, index) && fallback >= 0) return fallback;

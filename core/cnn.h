@@ -651,7 +651,9 @@ CNN_API cnn_status cnn_image_warp(cnn_tensor **out, const cnn_tensor *images, co
                                   const cnn_warp_options *options);
 
 /* A list of random changes to pictures; immutable. steps is JSON: [{"class_name": "rotate", "config": {…}}, …];
- * cnn_augment_names lists the classes, NULL-terminated. Neighbouring geometric steps are merged into one warp. */
+ * cnn_augment_names lists the classes, NULL-terminated. Neighbouring geometric steps are merged into one warp, whose fill
+ * and interpolation are those of the last step that sets them. uint8 pictures stay uint8, rounded and saturated, except
+ * that "rescale" and "normalize" give float32. */
 typedef struct cnn_augment cnn_augment;
 CNN_API cnn_status cnn_augment_new(cnn_augment **out, const char *steps);
 CNN_API cnn_augment *cnn_augment_retain(cnn_augment *augment);

@@ -6,6 +6,8 @@
 
 local cnn = ...
 
+local system = cnn.datasets.system -- which files.lua, that comes later, takes away
+
 local function quote(text)
   return "'" .. text:gsub("'", "'\\''") .. "'"
 end
@@ -30,7 +32,8 @@ local DOWNLOAD = [[
   curl $how --fail --location --connect-timeout 10 --speed-limit 1000 --speed-time 30 \
     --max-filesize 100000000 --output "$2" --write-out '%{errormsg}' -- "$1"]]
 
-local CHECKSUM = [[gzip -dc < "$1" 2>/dev/null | sha256sum]]
+-- Of what is in a gzip file, or of another file as it is.
+local CHECKSUM = [[gzip -dcf < "$1" 2>/dev/null | sha256sum]]
 
 --- A folder of its own in the first of the caches that can be written, removed at the end of its scope.
 -- @treturn ?table with `cache` and `path`
@@ -45,14 +48,15 @@ local function scratch_folder(description, caches)
   end
 end
 
---- @treturn ?string what went wrong
+--- Without a checksum any content will do.
+-- @treturn ?string what went wrong
 local function download(address, path, sha256)
   local text, status = run(DOWNLOAD, address, path)
   if status == 127 then return "the program curl is not installed" end
   if status ~= 0 then
     return ("%s: %s"):format(address, text ~= "" and text or "curl ended with status " .. status)
   end
-  local sum = run(CHECKSUM, path):match "^%x+"
+  local sum = sha256 and run(CHECKSUM, path):match "^%x+"
   if sum ~= sha256 then
     return ("%s: wrong content (SHA-256 expected %s, got %s)"):format(address, sha256, sum or "nothing")
   end
@@ -60,7 +64,7 @@ end
 
 --- Tries each mirror in turn; the one that works stays the first.
 local function download_file(mirrors, file, folder)
-  local name, failures = file.name .. ".gz", {}
+  local name, failures = cnn.datasets.files.names(file)[1], {}
   for i, mirror in ipairs(mirrors) do
     local failure = download(mirror .. name, folder .. "/" .. name, file.sha256)
     if not failure then
@@ -72,12 +76,26 @@ local function download_file(mirrors, file, folder)
   return nil, table.concat(failures, "; ")
 end
 
---- One rename puts all in place. Where a folder of that name is there already, with a part of the files or
--- made by another process at the same time, the files are moved one by one, each whole.
+--- Downloads the files, or the archive that has them.
+-- @treturn ?string the folder they are in
+local function download_all(mirrors, description, folder)
+  local archive = description.archive
+  for _, file in ipairs(archive and {archive} or description) do
+    local done, why = download_file(mirrors, file, folder)
+    if not done then return nil, why end
+  end
+  if not archive then return folder end
+  local done, why = system.unzip(folder .. "/" .. archive.name, folder)
+  if not done then return nil, why end
+  return folder .. "/" .. archive.folder
+end
+
+--- One rename puts all in place. Where a folder of that name is there already, with some of the parts or
+-- made by another process at the same time, the parts are moved one by one, each whole.
 local function put_in_place(description, from, to)
   if os.rename(from, to) then return true end
-  for _, file in ipairs(description) do
-    local name = "/" .. file.name .. ".gz"
+  for _, part in ipairs(description) do
+    local name = "/" .. cnn.datasets.files.names(part)[1]
     local done, why = os.rename(from .. name, to .. name)
     if not done then return nil, why end
   end
@@ -97,12 +115,9 @@ function cnn.datasets.fetch(description, caches)
   local scratch <close> = scratch_folder(description, caches)
   if not scratch then return nil, "no folder to keep it in can be written: " .. table.concat(caches, ", ") end
   io.stderr:write(("Downloading %s to %s\n"):format(description.title, scratch.cache))
-  for _, file in ipairs(description) do
-    local done, why = download_file(mirrors, file, scratch.path)
-    if not done then return nil, why end
-  end
+  local done, why = download_all(mirrors, description, scratch.path)
   local folder = scratch.cache .. "/" .. description.folders[1]
-  local done, why = put_in_place(description, scratch.path, folder)
+  if done then done, why = put_in_place(description, done, folder) end
   if not done then return nil, why end
   return folder
 end

@@ -1,21 +1,24 @@
---- Finds, checks and loads data sets that are a handful of IDX files.
+--- Finds data sets and other published files, checks them and loads them.
 --
--- A data set called NAME is looked for in these folders, and the first that has all its files is taken:
+-- What is called NAME is looked for in these folders, and the first that has all its parts is taken:
 --
 -- 1. `$CNNLUA_DATA/NAME`
 -- 2. `datasets/cache/NAME` in the source tree, for a program that runs from the tree it was built in
 -- 3. `$XDG_CACHE_HOME/cnnlua/NAME`, by default `~/.cache/cnnlua/NAME`
 -- 4. where a package of the system puts it
 --
--- Each file may be plain or gzip (.gz), and be called train-images-idx3-ubyte or train-images.idx3-ubyte. If
--- no folder has them, they are downloaded (datasets/fetch.lua) to folder 2, or 3 if there is no such tree.
+-- If no folder has them, they are downloaded (datasets/fetch.lua) to folder 2, or 3 if there is no such tree.
 --
--- Downloads are checked against SHA-256 before they are put in place. Loading checks shape, type and CRC-32,
+-- Downloads are checked against SHA-256 before they are put in place. Loading IDX files checks shape, type and CRC-32,
 -- which costs next to nothing; a file that fails is an error and not passed over.
 --
--- A data set is described by a table: `name`, `title`, `folders` (what NAME may be), `system` (folders of
--- packages), `package` (the package's name), `mirrors` (addresses that file names are added to), and a list
--- of files, each with `name`, `shape`, `sha256` and `crc32`.
+-- What is looked for is described by a table: `name`, `title`, `folders` (what NAME may be), `data_folders` (what it
+-- may be besides in $CNNLUA_DATA), `system` (folders of packages), `package` (the package's name), `mirrors` (addresses
+-- that names are added to; without, it is not downloaded), `archive` (if all comes in one zip file: its `name`, its
+-- `folder` that has the parts, and `sha256`), `what` (what a message calls the parts), and a list of parts, files or
+-- folders, each with `name`, `also` (a list of other names that it may have) and `sha256`. A part that has a `shape` is
+-- an IDX file, with `crc32` of its elements: it may be plain or gzip (.gz), its checksum is that of the plain one, and
+-- it may be called train-images-idx3-ubyte or train-images.idx3-ubyte.
 -- @module cnn.datasets.files
 
 local cnn = ...
@@ -61,37 +64,48 @@ end
 -- @treturn table of tables with `path` and, where the user named the folder, `named = true`
 function files.folders(description)
   local found = {}
-  local function add(root, named)
-    for _, name in ipairs(description.folders) do
-      found[#found + 1] = {path = root .. "/" .. name, named = named}
+  local function add(root, names, named)
+    for _, name in ipairs(names) do
+      found[#found + 1] = {path = name == "" and root or root .. "/" .. name, named = named}
     end
   end
   local data = os.getenv "CNNLUA_DATA"
-  if data and data ~= "" then add(data, true) end
-  for _, root in ipairs(files.cache_folders()) do add(root) end
+  if data and data ~= "" then
+    add(data, description.folders, true)
+    add(data, description.data_folders or {}, true)
+  end
+  for _, root in ipairs(files.cache_folders()) do add(root, description.folders) end
   for _, path in ipairs(description.system) do found[#found + 1] = {path = path} end
   return found
 end
 
---- The paths of a data set's files in a folder, and the names of those that are not there.
+--- The names that a part may have; the first is the one it is downloaded under.
+-- @tparam table part of a description
+-- @treturn table
+function files.names(part)
+  if not part.shape then return {part.name, table.unpack(part.also or {})} end
+  local dotted = part.name:gsub("%-(idx%d)", ".%1")
+  return {part.name .. ".gz", part.name, dotted .. ".gz", dotted}
+end
+
+--- The paths of the parts in a folder, and the names of those that are not there.
 -- In a folder the user named, a file that cannot be read is found, to become an error; elsewhere it is not.
 local function look_in(description, folder)
-  local found, missing = {}, {}
+  local found, missing = {folder = folder.path}, {}
   local there = folder.named and exists or readable
-  for i, file in ipairs(description) do
-    local stem = folder.path .. "/" .. file.name
-    local dotted = folder.path .. "/" .. file.name:gsub("%-(idx%d)", ".%1")
-    for _, path in ipairs {stem .. ".gz", stem, dotted .. ".gz", dotted} do
+  for i, part in ipairs(description) do
+    for _, name in ipairs(files.names(part)) do
+      local path = folder.path .. "/" .. name
       if not found[i] and there(path) then found[i] = path end
     end
-    if not found[i] then missing[#missing + 1] = file.name end
+    if not found[i] then missing[#missing + 1] = part.name end
   end
   return found, missing
 end
 
---- Looks for a data set.
+--- Looks for what is described.
 -- @tparam table description
--- @treturn ?table the paths of its files, in the order of the description; nil if it is nowhere
+-- @treturn ?table the paths of its parts, in their order, and in `folder` where they lie; nil if it is nowhere
 -- @treturn table lines about folders that have only a part of it
 function files.find(description)
   local notes = {}
@@ -128,10 +142,10 @@ local function load_file(description, file, path)
   return tensor
 end
 
---- What an error says of where files could be put.
+--- What an error says of where the parts could be put.
 local function advice(description)
-  local lines = {"Put these files, as they are or without .gz,"}
-  for _, file in ipairs(description) do lines[#lines + 1] = "  " .. file.name .. ".gz" end
+  local lines = {("Put %s,"):format(description.what or "these files, as they are or without .gz")}
+  for _, part in ipairs(description) do lines[#lines + 1] = "  " .. files.names(part)[1] end
   lines[#lines + 1] = "into one of these folders:"
   local data = os.getenv "CNNLUA_DATA"
   if not data or data == "" then lines[#lines + 1] = "  $CNNLUA_DATA/" .. description.folders[1] end
@@ -140,24 +154,37 @@ local function advice(description)
   return table.concat(lines, "\n")
 end
 
-local function obtain(description)
-  local paths, notes = files.find(description)
-  if paths then return paths end
+--- Downloads what is described.
+-- @treturn ?table as of files.find
+-- @treturn ?string without it: how it failed
+local function download(description)
+  if not description.mirrors then return nil, "" end
   local folder, why = cnn.datasets.fetch(description, files.cache_folders())
   if folder then
-    local missing
-    paths, missing = look_in(description, {path = folder, named = true})
+    local paths, missing = look_in(description, {path = folder, named = true})
     if #missing == 0 then return paths end
-    why = folder .. " was gone again"
+    why = ("%s lacks %s"):format(folder, table.concat(missing, ", "))
   end
-  local lines = {("%s is not on this machine and could not be downloaded: %s"):format(description.title, why)}
+  return nil, " and could not be downloaded: " .. why
+end
+
+--- Looks for what is described and downloads it if it is nowhere; fails if that does.
+-- @tparam table description
+-- @treturn table as of files.find
+function files.obtain(description)
+  local paths, notes = files.find(description)
+  if paths then return paths end
+  local why
+  paths, why = download(description)
+  if paths then return paths end
+  local lines = {("%s is not on this machine%s"):format(description.title, why)}
   table.move(notes, 1, #notes, 2, lines)
   lines[#lines + 1] = advice(description)
   return system.fail(table.concat(lines, "\n"))
 end
 
---- The files of the folder a caller named.
-local function files_of(description, path, who)
+--- The parts in the folder a caller named.
+function files.within(description, path, who)
   local found, missing = look_in(description, {path = path, named = true})
   if #missing == 0 then return found end
   return system.fail(("%s: %s lacks %s"):format(who, path, table.concat(missing, ", ")))
@@ -170,7 +197,7 @@ end
 function files.load_data(description, ...)
   local who = description.name .. ".load_data"
   local path = system.path(who, ...)
-  local paths = path and files_of(description, path, who) or obtain(description)
+  local paths = path and files.within(description, path, who) or files.obtain(description)
   local tensors = {}
   for i, file in ipairs(description) do tensors[i] = load_file(description, file, paths[i]) end
   return table.unpack(tensors)

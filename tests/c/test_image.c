@@ -148,6 +148,86 @@ static void test_pnm_values_are_scaled_to_bytes(void **state) {
     EXPECT(image, CNN_UINT8, SHAPE(1, 1, 4), 7, 7, 7, 255);
 }
 
+/* Reads a file of tests/oracle/pictures. */
+static size_t get_picture(const char *name, uint8_t *bytes, size_t capacity) {
+    char path[256];
+    snprintf(path, sizeof path, "tests/oracle/pictures/%s", name);
+    return get(path, bytes, capacity);
+}
+
+static bool ends_in(const char *name, const char *end) {
+    return strlen(name) > strlen(end) && strcmp(name + strlen(name) - strlen(end), end) == 0;
+}
+
+/* How many channels a file is known to have from its name. */
+static int channels_of(const char *name) {
+    if (strncmp(name, "grey_alpha", 10) == 0) return 2;
+    if (strncmp(name, "grey", 4) == 0 || strncmp(name, "one_bit", 7) == 0) return 1;
+    if (strcmp(name, "rgba.png") == 0 || strcmp(name, "palette_transparent.png") == 0) return 4;
+    return ends_in(name, ".gif") ? 4 : 3;
+}
+
+static void test_every_kind_of_file_is_seen_as_by_others(void **state) {
+    (void)state;
+    static uint8_t bytes[1 << 13];
+    lua_State *L = oracle_open("pictures");
+    int count = (int)lua_rawlen(L, 1);
+    assert_true(count >= 20);
+    for (int i = 1; i <= count; i++) {
+        lua_rawgeti(L, 1, i);
+        const char *name = oracle_text(L, 2, "name");
+        cnn_tensor *want = oracle_field(L, 2, "rgb"), *got = NULL;
+        size_t size = get_picture(name, bytes, sizeof bytes);
+        OK(cnn_image_decode(&got, name, bytes, size, 3));
+        double distance = furthest(got, want);
+        if (distance > (ends_in(name, ".jpg") ? 1 : 0)) fail_msg("%s is off by %g", name, distance);
+        cnn_tensor_release(got);
+        cnn_tensor_release(want);
+        for (int channels = 0; channels <= 4; channels++) {
+            if (channels == 2) continue;
+            OK(cnn_image_decode(&got, name, bytes, size, channels));
+            assert_int_equal(got->shape[2], channels ? channels : channels_of(name));
+            cnn_tensor_release(got);
+        }
+        lua_settop(L, 1);
+    }
+    lua_close(L);
+}
+
+static void test_jpeg_in_color_becomes_grey_and_opaque(void **state) {
+    (void)state;
+    static uint8_t bytes[1 << 13];
+    size_t size = get_picture("full_color.jpg", bytes, sizeof bytes);
+    cnn_tensor *rgb = NULL, *grey = NULL, *weighed = NULL, *rgba = NULL;
+    OK(cnn_image_decode(&rgb, "a.jpg", bytes, size, 3));
+    OK(cnn_image_decode(&grey, "a.jpg", bytes, size, 1));
+    OK(cnn_image_decode(&rgba, "a.jpg", bytes, size, 4));
+    OK(cnn_image_to_grayscale(&weighed, rgb));
+    assert_true(furthest(grey, weighed) <= 1);
+    for (int64_t i = 0; i < grey->size; i++) {
+        assert_memory_equal(cnn_u8(rgba) + 4 * i, cnn_u8(rgb) + 3 * i, 3);
+        assert_int_equal(cnn_u8(rgba)[4 * i + 3], 255);
+    }
+    cnn_tensor_release(rgb);
+    cnn_tensor_release(grey);
+    cnn_tensor_release(weighed);
+    cnn_tensor_release(rgba);
+}
+
+/* Cameras and programs leave such bytes, and nothing of the picture is lost. */
+static void test_jpeg_with_bytes_too_many_is_whole(void **state) {
+    (void)state;
+    static uint8_t bytes[1 << 13];
+    size_t size = get_picture("baseline.jpg", bytes, sizeof bytes - 3);
+    cnn_tensor *image = NULL, *same = NULL;
+    OK(cnn_image_decode(&image, "a.jpg", bytes, size, 3));
+    memcpy(bytes + size - 2, "\1\2\3\xff\xd9", 5);
+    OK(cnn_image_decode(&same, "a.jpg", bytes, size + 3, 3));
+    assert_true(furthest(image, same) == 0);
+    cnn_tensor_release(image);
+    cnn_tensor_release(same);
+}
+
 static void test_gif_gives_its_first_frame(void **state) {
     (void)state;
     static const uint8_t gif[] = {'G', 'I', 'F', '8', '9', 'a', 1, 0, 1, 0, 0x80, 0, 0, 200,  100, 50, 0,  0,
@@ -200,6 +280,32 @@ static void test_files_cut_short_are_refused(void **state) {
         expect_refused(put(names[i], bytes, size / 2), CNN_ERROR_FORMAT, "is cut short");
         expect_refused(put(names[i], bytes, 20), CNN_ERROR_FORMAT, names[i]);
     }
+}
+
+static void test_no_part_of_a_file_gives_part_of_a_picture(void **state) {
+    (void)state;
+    static uint8_t bytes[1 << 13];
+    DIR *dir = opendir("tests/oracle/pictures");
+    assert_non_null(dir);
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        if (*entry->d_name == '.') continue;
+        size_t size = get_picture(entry->d_name, bytes, sizeof bytes);
+        cnn_tensor *whole = NULL;
+        OK(cnn_image_decode(&whole, entry->d_name, bytes, size, 3));
+        for (size_t part = 0; part < size; part++) {
+            cnn_tensor *image = NULL;
+            uint8_t *exact = malloc(part + 1); /* where a sanitizer sees its end */
+            memcpy(exact + 1, bytes, part);
+            if (cnn_image_decode(&image, entry->d_name, exact + 1, part, 3) == CNN_OK)
+                assert_true(furthest(image, whole) == 0);
+            else
+                assert_null(image);
+            cnn_tensor_release(image);
+            free(exact);
+        }
+        cnn_tensor_release(whole);
+    }
+    closedir(dir);
 }
 
 /* Bytes changed, parts left out: whatever happens, it is a status. */
@@ -349,6 +455,109 @@ static void test_the_same_size_is_the_same_picture(void **state) {
     }
 }
 
+/* The part of [1,h,w,c] from (top, left) on, or with a black frame where these are negative. */
+static cnn_tensor *framed(const cnn_tensor *image, int64_t top, int64_t left) {
+    const int64_t *s = image->shape;
+    int64_t height = s[0] - 2 * top, width = s[1] - 2 * left, c = s[2];
+    cnn_tensor *part = NULL;
+    OK(cnn_tensor_new(&part, image->dtype, 3, I64(height, width, c)));
+    for (int64_t y = 0; y < height; y++)
+        for (int64_t x = 0; x < width; x++)
+            for (int64_t k = 0; k < c; k++)
+                if (y + top >= 0 && y + top < s[0] && x + left >= 0 && x + left < s[1])
+                    cnn_tensor_set(part, (y * width + x) * c + k,
+                                   cnn_tensor_get(image, ((y + top) * s[1] + x + left) * c + k));
+    return part;
+}
+
+static void test_crop_and_pad_resize_the_centre_part_and_the_framed_picture(void **state) {
+    (void)state;
+    static const struct {
+        int64_t h, w, to_h, to_w;
+        cnn_aspect aspect;
+        int64_t top, left;
+    } cases[] = {
+        {8, 12, 4, 4, CNN_ASPECT_CROP, 0, 2},   {12, 8, 9, 9, CNN_ASPECT_CROP, 2, 0},
+        {6, 10, 12, 20, CNN_ASPECT_CROP, 0, 0}, {4, 12, 2, 2, CNN_ASPECT_PAD, -4, 0},
+        {12, 4, 10, 5, CNN_ASPECT_PAD, 0, -1},  {1, 21, 3, 3, CNN_ASPECT_PAD, -10, 0},
+        {5, 5, 3, 7, CNN_ASPECT_STRETCH, 0, 0},
+    };
+    for (size_t i = 0; i < 4 * sizeof cases / sizeof *cases; i++) {
+        int64_t h = cases[i / 4].h, w = cases[i / 4].w, left = cases[i / 4].left;
+        cnn_tensor *image = sample(CNN_FLOAT32, h, w, 3), *got = NULL, *want = NULL;
+        cnn_tensor *part = framed(image, cases[i / 4].top, left);
+        cnn_interpolation method = (cnn_interpolation)(i % 4);
+        OK(cnn_image_fit(&got, image, cases[i / 4].to_h, cases[i / 4].to_w, method, i % 2,
+                         cases[i / 4].aspect));
+        OK(cnn_image_resize(&want, part, cases[i / 4].to_h, cases[i / 4].to_w, method, i % 2));
+        assert_true(furthest(got, want) <= 1e-6);
+        cnn_tensor_release(image);
+        cnn_tensor_release(part);
+        cnn_tensor_release(got);
+        cnn_tensor_release(want);
+    }
+}
+
+static void test_crop_and_pad_of_extreme_sizes(void **state) {
+    (void)state;
+    cnn_tensor *pixel = TENSOR(CNN_UINT8, SHAPE(1, 1, 1), 200), *line = sample(CNN_UINT8, 1, 3000, 1),
+               *out = NULL;
+    for (int aspect = 0; aspect < 3; aspect++) {
+        for (int method = 0; method < 4; method++) {
+            OK(cnn_image_fit(&out, pixel, 2, 3, (cnn_interpolation)method, true, (cnn_aspect)aspect));
+            assert_true(aspect == CNN_ASPECT_PAD || (cnn_u8(out)[0] == 200 && cnn_u8(out)[5] == 200));
+            cnn_tensor_release(out);
+            OK(cnn_image_fit(&out, line, 5000, 1, (cnn_interpolation)method, true, (cnn_aspect)aspect));
+            cnn_tensor_release(out);
+        }
+    }
+    cnn_tensor_release(pixel);
+    cnn_tensor_release(line);
+}
+
+static void test_resized_as_loaded_is_not_rounded_between(void **state) {
+    (void)state;
+    cnn_tensor *image = sample(CNN_UINT8, 11, 17, 3), *floats = NULL, *want = NULL, *got = NULL;
+    OK(cnn_image_save(in_folder("r.png"), image, false, 95));
+    OK(cnn_cast(&floats, image, CNN_FLOAT32));
+    OK(cnn_image_fit(&want, floats, 5, 5, CNN_BILINEAR, false, CNN_ASPECT_PAD));
+    OK(cnn_image_load_resized(&got, in_folder("r.png"), 3, 5, 5, CNN_BILINEAR, CNN_ASPECT_PAD));
+    assert_int_equal(got->dtype, CNN_FLOAT32);
+    assert_true(furthest(got, want) == 0);
+    cnn_tensor_release(got);
+    got = NULL;
+    assert_fails(cnn_image_load_resized(&got, in_folder("r.png"), 3, 0, 5, CNN_BILINEAR, CNN_ASPECT_CROP),
+                 CNN_ERROR_ARGUMENT, "image.load: 'size' must be");
+    assert_fails(cnn_image_load_resized(&got, in_folder("no.png"), 3, 5, 5, CNN_BILINEAR, CNN_ASPECT_CROP),
+                 CNN_ERROR_IO, "no.png");
+    assert_null(got);
+    cnn_tensor_release(image);
+    cnn_tensor_release(floats);
+    cnn_tensor_release(want);
+}
+
+static void test_every_instruction_set_resizes_alike(void **state) {
+    (void)state;
+    static const char *const sets[] = {"sse2", "avx2", "avx512"};
+    const char *before = cnn_cpu();
+    for (int64_t channels = 1; channels <= 5; channels++) {
+        cnn_tensor *image = sample(CNN_FLOAT32, 33, 47, channels), *first = NULL;
+        for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+            cnn_tensor *out = NULL;
+            if (cnn_set_cpu(sets[i]) != CNN_OK) continue;
+            OK(cnn_image_resize(&out, image, 14, 60, CNN_BICUBIC, true));
+            if (first) assert_true(furthest(first, out) == 0);
+            if (first)
+                cnn_tensor_release(out);
+            else
+                first = out;
+        }
+        cnn_tensor_release(image);
+        cnn_tensor_release(first);
+    }
+    OK(cnn_set_cpu(before));
+}
+
 static void test_resize_errors(void **state) {
     (void)state;
     cnn_tensor *image = sample(CNN_FLOAT32, 2, 2, 1), *out = NULL;
@@ -473,6 +682,10 @@ static cnn_status load_png(cnn_tensor **out, void *path) {
     return cnn_image_load(out, path, 3);
 }
 
+static cnn_status load_resized_some(cnn_tensor **out, void *path) {
+    return cnn_image_load_resized(out, path, 4, 5, 7, CNN_BILINEAR, CNN_ASPECT_PAD);
+}
+
 static cnn_status resize_some(cnn_tensor **out, void *image) {
     return cnn_image_resize(out, image, 5, 5, CNN_BICUBIC, false);
 }
@@ -493,6 +706,7 @@ static void test_exhausted_memory_is_an_error(void **state) {
     for (size_t i = 0; i < 3; i++) {
         OK(cnn_image_save(in_folder(names[i]), image, false, 95));
         assert_survives(load_png, (void *)in_folder(names[i]));
+        assert_survives(load_resized_some, (void *)in_folder(names[i]));
     }
     assert_survives(resize_some, image);
     assert_survives(grid_some, image);
@@ -517,15 +731,23 @@ int main(void) {
         cmocka_unit_test(test_jpeg_is_near_what_was_saved),
         cmocka_unit_test(test_floats_from_0_to_1_become_bytes),
         cmocka_unit_test(test_pnm_values_are_scaled_to_bytes),
+        cmocka_unit_test(test_every_kind_of_file_is_seen_as_by_others),
+        cmocka_unit_test(test_jpeg_in_color_becomes_grey_and_opaque),
+        cmocka_unit_test(test_jpeg_with_bytes_too_many_is_whole),
         cmocka_unit_test(test_gif_gives_its_first_frame),
         cmocka_unit_test(test_load_errors_name_file_and_reason),
         cmocka_unit_test(test_files_cut_short_are_refused),
+        cmocka_unit_test(test_no_part_of_a_file_gives_part_of_a_picture),
         cmocka_unit_test(test_damaged_files_do_no_harm),
         cmocka_unit_test(test_save_errors_leave_nothing),
         cmocka_unit_test(test_a_full_disk_keeps_the_old_file),
         cmocka_unit_test(test_resize_agrees_with_other_frameworks),
         cmocka_unit_test(test_resized_bytes_are_the_floats_rounded),
         cmocka_unit_test(test_the_same_size_is_the_same_picture),
+        cmocka_unit_test(test_crop_and_pad_resize_the_centre_part_and_the_framed_picture),
+        cmocka_unit_test(test_crop_and_pad_of_extreme_sizes),
+        cmocka_unit_test(test_resized_as_loaded_is_not_rounded_between),
+        cmocka_unit_test(test_every_instruction_set_resizes_alike),
         cmocka_unit_test(test_resize_errors),
         cmocka_unit_test(test_grey_weighs_red_green_and_blue),
         cmocka_unit_test(test_rgb_repeats_grey_and_drops_alpha),

@@ -4,6 +4,7 @@
 
 local cnn = require "cnn"
 local lu = require "luaunit"
+local with = require "with"
 
 local here = debug.getinfo(1, "S").source:match "^@(.*/)" or "./"
 local files = cnn.datasets.files
@@ -40,23 +41,6 @@ local function write(path, text)
   local file = assert(io.open(path, "wb"))
   file:write(text)
   file:close()
-end
-
--- Calls f with other environment variables, other cache folders, and without messages.
-local function with(settings, f)
-  local getenv, stderr, cache_folders = os.getenv, io.stderr, files.cache_folders
-  -- luacheck: push ignore 122
-  os.getenv = function(name)
-    if settings[name] ~= nil then return settings[name] or nil end
-    return getenv(name)
-  end
-  io.stderr = {write = function() end}
-  if settings.caches then files.cache_folders = function() return settings.caches end end
-  local results = table.pack(pcall(f))
-  os.getenv, io.stderr, files.cache_folders = getenv, stderr, cache_folders
-  -- luacheck: pop
-  if not results[1] then error(results[2], 0) end
-  return table.unpack(results, 2, results.n)
 end
 
 local function crc32(text)
@@ -279,6 +263,27 @@ function TestFind.test_incomplete_folder_is_passed_over()
   end)
 end
 
+-- Folders and plain files under several names are found as IDX files are.
+function TestFind.test_other_parts()
+  local data, cache = folder(), folder()
+  local description = {
+    title = "Mixed", folders = {"mixed"}, data_folders = {"", "../beside"}, system = {},
+    {name = "pictures/cats"}, {name = "weights.h5", also = {"w.h5"}},
+  }
+  local function found()
+    return with({CNNLUA_DATA = data .. "/data", caches = {cache}}, function() return (files.find(description)) end)
+  end
+  lu.assertNil(found())
+  for _, path in ipairs{cache .. "/mixed", data .. "/data/../beside", data .. "/data", data .. "/data/mixed"} do
+    os.execute(("mkdir -p '%s/data' '%s/pictures/cats'; touch '%s/w.h5'"):format(data, path, path))
+    lu.assertEquals(found().folder, path)
+    lu.assertEquals(found()[1], path .. "/pictures/cats")
+  end
+  lu.assertEquals(found()[2], data .. "/data/mixed/w.h5")
+  write(data .. "/data/mixed/weights.h5", "")
+  lu.assertEquals(found()[2], data .. "/data/mixed/weights.h5")
+end
+
 -- ---- download ---------------------------------------------------------------------------------------------
 
 TestFetch = {tearDown = clean}
@@ -402,6 +407,60 @@ function TestFetch.test_caches_that_cannot_be_written()
   local path, why = fetch(description, {cache .. "/file/cache"})
   lu.assertNil(path)
   lu.assertStrContains(why, "no folder to keep it in can be written: " .. cache .. "/file/cache")
+end
+
+-- A description of two folders that come in one archive with these further members.
+local function archived(how, further)
+  local description = {
+    name = "zoo", title = "Zoo", folders = {"zoo"}, system = {}, mirrors = {mirror(how) .. "/zoo/"},
+    archive = {name = "zoo.zip", folder = "the zoo"}, {name = "train/cats"}, {name = "train/dogs"},
+  }
+  local members = {["the zoo/"] = "", ["the zoo/train/cats/1.jpg"] = "miaow", ["the zoo/train/dogs/1.jpg"] = "wuff"}
+  for name, text in pairs(further or {}) do members[name] = text end
+  local program = {"import zipfile", "z = zipfile.ZipFile('zoo.zip', 'w', zipfile.ZIP_DEFLATED)"}
+  for name, text in pairs(members) do program[#program + 1] = ("z.writestr('%s', '%s')"):format(name, text) end
+  write(served .. "/zip.py", table.concat(program, "\n") .. "\nz.close()\n")
+  os.execute(("mkdir -p '%s/zoo' && cd '%s/zoo' && python3 ../zip.py"):format(served, served))
+  return description
+end
+
+function TestFetch.test_archive()
+  local cache, description = folder(), archived "good"
+  local path = fetch(description, {cache})
+  lu.assertEquals(path, cache .. "/zoo")
+  lu.assertEquals(list(cache), "zoo")
+  lu.assertEquals(list(path .. "/train"), "cats\ndogs")
+  lu.assertEquals(list(path .. "/train/cats"), "1.jpg")
+  lu.assertEquals(shell("cat '" .. path .. "/train/dogs/1.jpg'"), "wuff")
+end
+
+function TestFetch.test_archive_with_members_outside_of_its_folder()
+  for _, name in ipairs{"../evil", "the zoo/../../evil", "/tmp/evil", "the zoo/..", "the zoo\\\\evil"} do
+    local outer = folder()
+    local path, why = fetch(archived("good", {[name] = "!"}), {outer .. "/cache"})
+    lu.assertNil(path)
+    lu.assertStrContains(why, "a member outside of its folder: ")
+    lu.assertEquals(shell(("find '%s'"):format(outer)), outer .. "\n" .. outer .. "/cache")
+  end
+end
+
+function TestFetch.test_archive_that_is_damaged()
+  for how, part in pairs{short = "is not a zip archive", half = "transfer closed", none = "404"} do
+    local cache = folder()
+    local path, why = fetch(archived(how), {cache})
+    lu.assertNil(path)
+    lu.assertStrContains(why, part)
+    lu.assertEquals(list(cache), "")
+  end
+end
+
+function TestFetch.test_archive_without_the_parts()
+  local cache, description = folder(), archived "good"
+  description[3] = {name = "train/birds"}
+  local settings = {CNNLUA_DATA = false, CNNLUA_MIRROR = mirror "good", caches = {cache}}
+  local done, message = pcall(with, settings, function() return files.obtain(description) end)
+  lu.assertFalse(done)
+  lu.assertStrContains(message, cache .. "/zoo lacks train/birds\n")
 end
 
 function TestFetch.test_real_mnist()

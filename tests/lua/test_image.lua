@@ -74,6 +74,30 @@ function TestImage.test_resize_takes_a_size_or_two()
   raises("'antialias' must be true or false, got 1", image.resize, {picture, 2, antialias = 1})
 end
 
+function TestImage.test_resize_keeps_proportions_by_cropping_or_padding()
+  local picture = cnn.arange(8):astype("float32"):reshape{2, 4, 1} + 1
+  local function resized(how)
+    how[1], how[2], how.interpolation = picture, {2, 2}, "nearest"
+    return image.resize(how):squeeze(-1):tolist()
+  end
+  eq(resized{}, {{2, 4}, {6, 8}})
+  eq(resized{crop_to_aspect_ratio = true}, {{2, 3}, {6, 7}})
+  eq(image.resize{picture, 4, interpolation = "nearest", pad_to_aspect_ratio = true}:squeeze(-1):tolist(),
+    {{0, 0, 0, 0}, {1, 2, 3, 4}, {5, 6, 7, 8}, {0, 0, 0, 0}})
+  raises("only one of 'crop_to_aspect_ratio' and 'pad_to_aspect_ratio' can be true", resized,
+    {crop_to_aspect_ratio = true, pad_to_aspect_ratio = true})
+  raises("'pad_to_aspect_ratio' must be true or false, got 1", resized, {pad_to_aspect_ratio = 1})
+end
+
+function TestImage.test_every_kind_of_file_loads()
+  local files = dofile "tests/oracle/pictures.lua"
+  for _, file in ipairs(files) do
+    local picture = image.load("tests/oracle/pictures/" .. file.name, 3):astype "float32"
+    local want = cnn.tensor(file.rgb.data):reshape(file.rgb.shape)
+    lu.assertTrue((picture - want):abs():max():item() <= 1, file.name)
+  end
+end
+
 function TestImage.test_colors()
   eq(image.to_grayscale(bytes{{{255, 255, 255}, {255, 0, 0}}}):tolist(), {{{255}, {76}}})
   eq(image.to_rgb(bytes{{5}}):tolist(), {{{5, 5, 5}}})
