@@ -251,7 +251,6 @@ oracle: setup-bench
 	/usr/bin/python3 tests/oracle/make_images.py
 	/usr/bin/python3 tests/oracle/make_pictures.py
 	/usr/bin/python3 tests/oracle/make_warp.py
-	/usr/bin/python3 tests/oracle/make_squeezenet.py
 
 # ---- installing -------------------------------------------------------------------------------------------
 

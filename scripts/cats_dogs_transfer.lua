@@ -7,7 +7,7 @@
 -- it the upper layers of the base go on learning, from the pictures themselves and in small steps, so that what is
 -- there is refined and not destroyed. Half of the pictures are mirrored by chance meanwhile.
 --
---   cnnlua scripts/cats_dogs_transfer.lua     0.96 on the validation pictures by features, more by fine-tuning
+--   cnnlua scripts/cats_dogs_transfer.lua     0.957 on the validation pictures by features, 0.965 fine-tuned
 
 local cnn = require "cnn"
 local layers, callbacks = cnn.layers, cnn.callbacks

@@ -40,12 +40,10 @@ static void list_classes(const cnn_class *out[MOST_CLASSES + 1]) {
 }
 
 const char *const *cnn_augment_names(void) {
-    static const char *const names[] = {"rotate",   "shift",      "shear",      "zoom",
-                                        "flip",     "affine",     "brightness", "brightness_delta",
-                                        "contrast", "saturation", "hue",        "channel_shift",
-                                        "noise",    "rescale",    "normalize",  "clip",
-                                        "crop",     "erase",      "elastic",    "mixup",
-                                        "cutmix",   NULL};
+    static const char *const names[] = {
+        "rotate",   "shift",      "shear", "zoom",          "flip",  "brightness", "brightness_delta",
+        "contrast", "saturation", "hue",   "channel_shift", "noise", "rescale",    "normalize",
+        "clip",     "crop",       "erase", "elastic",       "mixup", "cutmix",     NULL};
     return names;
 }
 

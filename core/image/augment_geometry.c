@@ -181,46 +181,5 @@ static const cnn_step_class flip_class = {
     .check = flip_check,
     .place = flip_place};
 
-/* ---- affine -------------------------------------------------------------------------------------------- */
-
-/* Not random: what ImageDataGenerator.apply_transform does with these numbers, in its order (keras.preprocessing.image
- * of Keras 2.12). tx counts rows and ty columns, of where the output is seen in the input, and so do zx and zy. */
-typedef struct affine {
-    cnn_step head;
-    double theta, tx, ty, shear, zx, zy;
-    bool flip_horizontal, flip_vertical;
-} affine;
-
-static const cnn_param affine_params[] = {
-    CNN_PARAM(FLOAT, affine, theta, "0", .help = "degrees, clockwise"),
-    CNN_PARAM(FLOAT, affine, tx, "0", .help = "rows up"),
-    CNN_PARAM(FLOAT, affine, ty, "0", .help = "columns to the left"),
-    CNN_PARAM(FLOAT, affine, shear, "0", .help = "degrees"),
-    CNN_PARAM(FLOAT, affine, zx, "1", .help = "times as many rows are seen"),
-    CNN_PARAM(FLOAT, affine, zy, "1", .help = "times as many columns are seen"),
-    CNN_PARAM(BOOL, affine, flip_horizontal, "false", .help = "left and right, after the rest"),
-    CNN_PARAM(BOOL, affine, flip_vertical, "false", .help = "up and down, after the rest"),
-    CNN_STEP_PROBABILITY(affine, "1"),
-    CNN_STEP_WARP(affine),
-    {0}};
-
-static cnn_affine affine_place(const cnn_step *step, int64_t height, int64_t width, cnn_random *random) {
-    const affine *s = (const affine *)step;
-    double lean = s->shear * pi / 180;
-    (void)height, (void)width, (void)random;
-    cnn_affine sheared = {.xx = cos(lean), .yx = -sin(lean), .yy = 1};
-    cnn_affine seen = {.xx = s->zy, .yy = s->zx};
-    cnn_affine at = cnn_affine_rotation(-s->theta * pi / 180);
-    at = cnn_affine_compose(at, cnn_affine_translation(-s->ty, -s->tx));
-    at = cnn_affine_compose(cnn_affine_compose(at, sheared), seen);
-    return cnn_affine_compose(at, cnn_affine_scale(s->flip_horizontal ? -1 : 1, s->flip_vertical ? -1 : 1));
-}
-
-static const cnn_step_class affine_class = {
-    .class = CNN_CLASS("augmentation", "affine", NULL, affine, affine_params,
-                       "Turns, moves, shears, scales and flips by given numbers, as ImageDataGenerator's "
-                       "apply_transform."),
-    .place = affine_place};
-
-const cnn_step_class *const cnn_steps_geometry[] = {&rotate_class, &shift_class,  &shear_class, &zoom_class,
-                                                    &flip_class,   &affine_class, NULL};
+const cnn_step_class *const cnn_steps_geometry[] = {&rotate_class, &shift_class, &shear_class,
+                                                    &zoom_class,   &flip_class,  NULL};

@@ -78,34 +78,6 @@ static void fixed_ranges_do_what_they_say(void **state) {
     cnn_tensor_release(t);
 }
 
-/* keras.preprocessing.image.apply_affine_transform's matrices, of rows and columns. */
-static void affine_is_keras_apply_transform(void **state) {
-    (void)state;
-    const double deg = 3.14159265358979323846 / 180, theta = 20 * deg, lean = 10 * deg, tx = 2, ty = -1,
-                 zx = 0.8, zy = 1.2;
-    const double turn[9] = {cos(theta), -sin(theta), 0, sin(theta), cos(theta), 0, 0, 0, 1};
-    const double move[9] = {1, 0, tx, 0, 1, ty, 0, 0, 1};
-    const double shear[9] = {1, -sin(lean), 0, 0, cos(lean), 0, 0, 0, 1};
-    const double zoom[9] = {zx, 0, 0, 0, zy, 0, 0, 0, 1};
-    const double *all[] = {move, shear, zoom};
-    double m[9], next[9];
-    memcpy(m, turn, sizeof m);
-    for (int k = 0; k < 3; k++, memcpy(m, next, sizeof m))
-        for (int i = 0; i < 9; i++) {
-            next[i] = 0;
-            for (int j = 0; j < 3; j++) next[i] += m[i / 3 * 3 + j] * all[k][j * 3 + i % 3];
-        }
-    cnn_affine at = cnn_affine_centred((cnn_affine){m[4], m[3], m[5], m[1], m[0], m[2]}, 12, 15);
-    cnn_tensor *t = sample(CNN_FLOAT32, 1, 12, 15, 3), *want = NULL;
-    OK(cnn_image_warp(&want, t, &at, 1, 0, 0, &(cnn_warp_options){CNN_BILINEAR, CNN_FILL_WRAP, 0}));
-    assert_near(
-        apply(STEP("affine", "\"theta\": 20, \"tx\": 2, \"ty\": -1, \"shear\": 10, \"zx\": 0.8, \"zy\": 1.2, "
-                             "\"fill_mode\": \"wrap\""),
-              t, 1),
-        want, 1e-3);
-    cnn_tensor_release(t);
-}
-
 static void neighbouring_steps_are_one_warp(void **state) {
     (void)state;
     cnn_tensor *t = sample(CNN_FLOAT32, 2, 21, 17, 3), *want = NULL;
@@ -340,8 +312,7 @@ static const char everything[] =
     "5}},"
     "{\"class_name\": \"mixup\"}, {\"class_name\": \"elastic\"}, {\"class_name\": \"crop\", \"config\": "
     "{\"height\": 20, \"width\": 16}}, {\"class_name\": \"cutmix\"}, {\"class_name\": \"erase\"}, "
-    "{\"class_name\": "
-    "\"affine\", \"config\": {\"theta\": 5}}, {\"class_name\": \"clip\"}, {\"class_name\": \"rescale\", "
+    "{\"class_name\": \"clip\"}, {\"class_name\": \"rescale\", "
     "\"config\": "
     "{\"scale\": 0.01}}, {\"class_name\": \"normalize\"}]";
 
@@ -470,7 +441,7 @@ static void all_names_are_classes(void **state) {
         assert_non_null(strstr(everything, *name));
         cnn_augment_release(augment);
     }
-    assert_int_equal(count, 21);
+    assert_int_equal(count, 20);
 }
 
 static void exhausted_memory_leaks_nothing(void **state) {
@@ -487,7 +458,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_flip_mirrors_half_of_the_pictures_exactly),
         cmocka_unit_test(fixed_ranges_do_what_they_say),
-        cmocka_unit_test(affine_is_keras_apply_transform),
         cmocka_unit_test(neighbouring_steps_are_one_warp),
         cmocka_unit_test(there_and_back_again_is_the_very_picture),
         cmocka_unit_test(values_change_as_the_steps_say),
