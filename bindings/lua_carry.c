@@ -13,11 +13,21 @@ enum tag { NIL, FALSE, TRUE, INTEGER, FLOAT, STRING, NAME, TABLE, FUNCTION, TENS
 enum { DEEPEST = 200 }; /* as deep as Lua lets C functions call each other */
 enum { MOST_UPVALUES = 256 };
 
+/* A global that functions in a parcel seem to mean: their code has its name among its strings. It may be a field's name
+ * after all, so what cannot be packed is an error only where the global is asked for. */
+typedef struct global {
+    char *name;
+    lcnn_parcel *value; /* NULL: it is refused */
+    char *refusal;
+} global;
+
 struct lcnn_parcel {
     int refs;
     size_t length, capacity, tensor_count;
     unsigned char *bytes;
     cnn_tensor **tensors;
+    size_t global_count;
+    global *globals;
 };
 
 /* ---- parcels ------------------------------------------------------------------------------------------- */
@@ -32,6 +42,12 @@ lcnn_parcel *lcnn_parcel_retain(lcnn_parcel *parcel) {
 void lcnn_parcel_release(lcnn_parcel *parcel) {
     if (!parcel || __atomic_sub_fetch(&parcel->refs, 1, __ATOMIC_ACQ_REL) > 0) return;
     for (size_t i = 0; i < parcel->tensor_count; i++) cnn_tensor_release(parcel->tensors[i]);
+    for (size_t i = 0; i < parcel->global_count; i++) {
+        cnn_free(parcel->globals[i].name);
+        lcnn_parcel_release(parcel->globals[i].value);
+        cnn_free(parcel->globals[i].refusal);
+    }
+    cnn_free(parcel->globals);
     cnn_free(parcel->tensors);
     cnn_free(parcel->bytes);
     cnn_free(parcel);
@@ -78,6 +94,17 @@ static cnn_status add_tensor(lcnn_parcel *parcel, cnn_tensor *tensor) {
     parcel->tensors = larger;
     parcel->tensors[parcel->tensor_count++] = cnn_tensor_retain(tensor);
     return CNN_OK;
+}
+
+static cnn_status add_global(lcnn_parcel *parcel, const char *name, lcnn_parcel *value, const char *refusal) {
+    size_t bytes = (parcel->global_count + 1) * sizeof *parcel->globals;
+    global *larger = cnn_realloc(parcel->globals, bytes);
+    if (!larger) return cnn_fail_memory(bytes);
+    parcel->globals = larger;
+    global *g = &larger[parcel->global_count++];
+    *g = (global){.name = cnn_strdup(name), .refusal = refusal ? cnn_strdup(refusal) : NULL};
+    if (value) g->value = lcnn_parcel_retain(value);
+    return g->name && (!refusal || g->refusal) ? CNN_OK : cnn_fail_memory(strlen(name));
 }
 
 /* ---- names of what every state has --------------------------------------------------------------------- */
@@ -161,8 +188,8 @@ static void push_named(lua_State *L, const char *name) {
 /* The way from the value that is packed to one within: for messages. */
 typedef struct step {
     const struct step *from;
-    enum { UPVALUE, FIELD, KEY, METATABLE, ARGUMENT } kind;
-    int index;   /* on the stack: the function, or the key */
+    enum { UPVALUE, FIELD, KEY, METATABLE, ARGUMENT, GLOBAL } kind;
+    int index;   /* on the stack: the function, the key, or the name */
     int upvalue; /* which */
     int depth;
 } step;
@@ -172,6 +199,7 @@ typedef struct packer {
     lcnn_parcel *parcel;
     const char *who;
     int names, seen; /* tables on the stack; seen: numbers by value, and places of upvalues by id */
+    int globals;     /* another: the names of globals that are wanted, in a list, and true by name */
     lua_Integer count;
 } packer;
 
@@ -193,6 +221,8 @@ static const char *push_step(lua_State *L, const step *s) {
         return lua_pushfstring(L, "%s%sa key", before, comma);
     case METATABLE:
         return lua_pushfstring(L, "%s%sthe metatable", before, comma);
+    case GLOBAL:
+        return lua_pushfstring(L, "global '%s'", lua_tostring(L, s->index));
     default:
         return lua_pushfstring(L, "%s%sthe argument of its __carry", before, comma);
     }
@@ -277,6 +307,37 @@ static int write_dump(lua_State *L, const void *bytes, size_t size, void *parcel
     return add_bytes(parcel, bytes, size) != CNN_OK;
 }
 
+/* Whether code that lua_dump wrote has the string among its constants: there, one byte for its length goes before it. */
+static bool has_string(const void *code, size_t size, const char *text, size_t length) {
+    char wanted[128];
+    if (length + 1 >= sizeof wanted) return false;
+    wanted[0] = (char)((length + 1) | 0x80);
+    memcpy(wanted + 1, text, length);
+    return memmem(code, size, wanted, length + 1) != NULL;
+}
+
+/* Adds to those wanted the globals of the program's own whose names are in the code. */
+static void want_globals(packer *p, const void *code, size_t size) {
+    lua_State *L = p->L;
+    luaL_checkstack(L, 8, "globals");
+    lua_pushglobaltable(L);
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+        size_t length;
+        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tolstring(L, -2, &length) : NULL;
+        if (!name || strlen(name) != length || !has_string(code, size, name, length)) continue;
+        lua_pushvalue(L, -1);
+        bool everywhere = lua_rawget(L, p->names) != LUA_TNIL;
+        bool known = lua_getfield(L, p->globals, name) != LUA_TNIL;
+        lua_pop(L, 2);
+        if (everywhere || known) continue;
+        lua_pushboolean(L, true);
+        lua_setfield(L, p->globals, name);
+        lua_pushstring(L, name);
+        lua_rawseti(L, p->globals, (lua_Integer)lua_rawlen(L, p->globals) + 1);
+    }
+    lua_pop(L, 1);
+}
+
 static void pack_code(packer *p, int index) {
     lua_State *L = p->L;
     write_integer(p, 0);
@@ -286,6 +347,7 @@ static void pack_code(packer *p, int index) {
     lua_pop(L, 1);
     lua_Integer size = (lua_Integer)(p->parcel->length - start);
     memcpy(p->parcel->bytes + start - sizeof size, &size, sizeof size);
+    want_globals(p, p->parcel->bytes + start, (size_t)size);
 }
 
 static void pack_function(packer *p, int index, const step *from) {
@@ -395,15 +457,50 @@ static void pack(packer *p, int index, const step *from) {
     }
 }
 
+/* Packs the global called by the string at 1: (name, who, names, globals) -> parcel. */
+static int pack_global(lua_State *L) {
+    const step s = {.kind = GLOBAL, .index = 1, .depth = 1};
+    packer p = {.L = L, .who = lua_tostring(L, 2), .names = 3, .globals = 4, .seen = 5};
+    lua_newtable(L);
+    p.parcel = push_parcel(L);
+    lua_pushglobaltable(L);
+    lua_pushvalue(L, 1);
+    lua_rawget(L, -2);
+    pack(&p, lua_gettop(L), &s);
+    lua_settop(L, p.seen + 1);
+    return 1;
+}
+
+/* Those that the functions packed so far want; while they are packed, more may be. */
+static void pack_globals(packer *p) {
+    lua_State *L = p->L;
+    for (lua_Integer i = 1; lua_rawgeti(L, p->globals, i) != LUA_TNIL; i++) {
+        const char *name = lua_tostring(L, -1);
+        lua_pushcfunction(L, pack_global);
+        lua_pushvalue(L, -2);
+        lua_pushstring(L, p->who);
+        lua_pushvalue(L, p->names);
+        lua_pushvalue(L, p->globals);
+        bool good = lua_pcall(L, 4, 1, 0) == LUA_OK;
+        lcnn_parcel **box = good ? lua_touserdata(L, -1) : NULL;
+        const char *refusal = good ? NULL : luaL_tolstring(L, -1, NULL);
+        lcnn_check(L, add_global(p->parcel, name, box ? *box : NULL, refusal));
+        lua_settop(L, p->globals);
+    }
+    lua_pop(L, 1);
+}
+
 lcnn_parcel *lcnn_parcel_pack(lua_State *L, int index, const char *who) {
     index = lua_absindex(L, index);
     luaL_checkstack(L, 10, who);
     lcnn_parcel *parcel = push_parcel(L);
     int top = lua_gettop(L);
-    packer p = {.L = L, .parcel = parcel, .who = who, .names = top + 1, .seen = top + 2};
+    packer p = {.L = L, .parcel = parcel, .who = who, .names = top + 1, .seen = top + 2, .globals = top + 3};
     push_names(L);
     lua_newtable(L);
+    lua_newtable(L);
     pack(&p, index, NULL);
+    pack_globals(&p);
     lua_settop(L, top);
     return parcel;
 }
@@ -539,8 +636,23 @@ static void unpack(reader *r, enum tag tag) {
     }
 }
 
+bool lcnn_parcel_push_refusal(lua_State *L, const lcnn_parcel *parcel, const char *name) {
+    for (size_t i = 0; i < parcel->global_count; i++) {
+        const global *g = &parcel->globals[i];
+        if (g->value || strcmp(g->name, name) != 0) continue;
+        lua_pushstring(L, g->refusal);
+        return true;
+    }
+    return false;
+}
+
 void lcnn_parcel_unpack(lua_State *L, const lcnn_parcel *parcel) {
     luaL_checkstack(L, 4, "carried values");
+    for (size_t i = 0; i < parcel->global_count; i++) {
+        if (!parcel->globals[i].value) continue;
+        lcnn_parcel_unpack(L, parcel->globals[i].value);
+        lua_setglobal(L, parcel->globals[i].name);
+    }
     lua_newtable(L);
     reader r = {.L = L, .parcel = parcel, .made = lua_gettop(L)};
     unpack(&r, read_tag(&r));

@@ -4,7 +4,7 @@
  * belongs to no state and no longer changes, and unpacked in each worker's: as it was when it was packed.
  * Carried are nil, booleans, numbers, strings, tables (with their metatables; what was one table, function or tensor
  * stays one), tensors (the same memory), Lua functions with their upvalues (which stay shared by closures that shared
- * them), and by name what belongs to Lua's libraries and to the module. An object whose metatable has a function __carry,
+ * them), the program's globals that such functions name, and by name what belongs to Lua's libraries and to the module. An object whose metatable has a function __carry,
  * which returns "dotted.name" and an argument, is made anew as cnn.dotted.name(argument). Anything else is an error that
  * says where it was met. */
 #ifndef LUA_CARRY_H
@@ -21,8 +21,10 @@ lcnn_parcel *lcnn_parcel_pack(lua_State *L, int index, const char *who);
 /* From any thread. */
 lcnn_parcel *lcnn_parcel_retain(lcnn_parcel *parcel);
 void lcnn_parcel_release(lcnn_parcel *parcel);
-/* Pushes the value, made anew in this state. */
+/* Pushes the value, made anew in this state; sets the globals that go with it. */
 void lcnn_parcel_unpack(lua_State *L, const lcnn_parcel *parcel);
+/* Why a global that functions in the parcel may mean could not be packed, pushed; false if there is no such. */
+bool lcnn_parcel_push_refusal(lua_State *L, const lcnn_parcel *parcel, const char *global);
 
 /* ---- random numbers ------------------------------------------------------------------------------------ */
 

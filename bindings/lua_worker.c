@@ -87,22 +87,24 @@ static void restrict_program(lua_State *L) {
     forbid(L, "cnn", "set_threads");
 }
 
-/* Globals of the program are not here; nil in their place would be found out much later. */
+/* Of the program's globals only those that came with the function are here; nil in place of others would be found out much
+ * later. */
 static int absent_global(lua_State *L) {
     static const char *const of_other_luas[] = {"arg",        "bit",    "bit32",   "getfenv", "jit",
                                                 "loadstring", "module", "setfenv", "unpack"};
     if (lua_type(L, 2) != LUA_TSTRING) return 0;
     const char *name = lua_tostring(L, 2);
+    if (lcnn_parcel_push_refusal(L, lua_touserdata(L, lua_upvalueindex(1)), name)) return lua_error(L);
     for (size_t i = 0; i < sizeof of_other_luas / sizeof *of_other_luas; i++)
         if (strcmp(name, of_other_luas[i]) == 0) return 0;
-    return lcnn_fail(
-        L, "global '%s' is not there in worker threads: make it local, so that it is carried along", name);
+    return lcnn_fail(L, "global '%s' is not there in worker threads", name);
 }
 
-static void guard_globals(lua_State *L) {
+static void guard_globals(lua_State *L, const lcnn_parcel *parcel) {
     lua_pushglobaltable(L);
     lua_createtable(L, 0, 1);
-    lua_pushcfunction(L, absent_global);
+    lua_pushlightuserdata(L, (void *)parcel);
+    lua_pushcclosure(L, absent_global, 1);
     lua_setfield(L, -2, "__index");
     lua_setmetatable(L, -2);
     lua_pop(L, 1);
@@ -140,7 +142,7 @@ static int open_state(lua_State *L) {
     lua_getglobal(L, "math");
     lua_getfield(L, -1, "randomseed");
     lua_remove(L, -2);
-    guard_globals(L);
+    guard_globals(L, parcel);
     return 3;
 }
 

@@ -265,16 +265,28 @@ end
 
 TestWorker = {}
 
-function TestWorker.test_globals_of_the_script_are_not_there()
-  -- luacheck: globals test_global
-  test_global = 1
-  raises(here .. ":" .. line() + 1 .. ": global 'test_global' is not there in worker threads: make it local, so " ..
-         "that it is carried along", there, function() return test_global end)
+-- luacheck: globals test_global test_helper test_file
+
+function TestWorker.test_globals_that_a_function_names_come_along()
+  test_global = {scale = 3}
+  test_helper = function() return test_global.scale + (test_helper and 1 or 0) end
+  eq(there(function() return test_helper() end), 4)
   test_global = nil
+  raises("global 'test_global' is not there in worker threads", there, function() return test_helper() end)
+  test_helper = nil
   eq(there(function() -- names of other Luas may be asked for, and globals of its own made
     test_global = (unpack or table.unpack){5} -- luacheck: ignore
     return jit == nil and test_global == 5 -- luacheck: ignore
   end), 1)
+  lu.assertNil(test_global)
+end
+
+function TestWorker.test_a_global_that_cannot_come_along_is_an_error_only_where_it_is_asked_for()
+  test_file = assert(io.open(arg[0]))
+  raises("global 'test_file' is a file, which cannot go to worker threads", there, function() return test_file end)
+  eq(there(function() local t = {test_file = 2} return t.test_file end), 2)
+  test_file:close()
+  test_file = nil
 end
 
 function TestWorker.test_what_would_change_the_program()

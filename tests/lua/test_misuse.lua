@@ -15,7 +15,8 @@ local spared = {
 }
 local spared_parts = {datasets = true, repl = true, image = true, preprocessing = true, plot = true}
 local spared_names = {save = true, load = true, fetch = true, download = true, script_options = true,
-                      output_path = true, save_weights = true, load_weights = true, get_file = true}
+                      output_path = true, save_weights = true, load_weights = true, get_file = true,
+                      savez = true, savez_compressed = true, save_safetensors = true, save_img = true}
 
 local function model()
   local made = cnn.Sequential{layers.Dense{3, activation = "softmax", input_shape = {2}}}
