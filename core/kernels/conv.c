@@ -5,8 +5,7 @@
  * vectors of output channels, the pixels are cut into tiles of as equal a size as can be (13 = 7 + 6, not 12
  * + 1), which read the block's panel of weights over and over, from the L2 cache. Tiles run over ends of rows
  * and of samples, as each of their pixels has its own pointer; small pictures fill them too. Sums begin with
- * the bias. With pooling, sums go to scratch and only their maxima to y: there the pixels that no window
- * holds are left out from the start. Where sums are short, as in first layers, they do not even go to scratch:
+ * the bias. With pooling, sums go to scratch and only their maxima to y. Where sums are short, as in first layers, they do not even go to scratch:
  * a tile's rows are whole windows then.
  *
  * The gradient to the input is the same walk over dy with a border of zeros and the kernel reversed
@@ -182,12 +181,9 @@ static int at_least_1(int size) {
 static size_t prepare_forward(work *k, const cnn_conv *c, int pool_h, int pool_w, void *scratch) {
     conv_walk w = conv_forward_walk(c);
     w.dots = conv_forward_dots(c);
-    w.out_h -= w.out_h % pool_h;
-    w.out_w -= w.out_w % pool_w;
-    k->walk = w;
-    k->windows = w.out_h > 0 && w.out_w > 0 && in_windows(&w, pool_h, pool_w);
+    k->windows = in_windows(&w, pool_h, pool_w);
     bool sums = (pool_h > 1 || pool_w > 1) && !k->windows;
-    return w.out_h > 0 && w.out_w > 0 ? prepare(k, &w, pool_h, sums, scratch) : 0;
+    return prepare(k, &w, pool_h, sums, scratch);
 }
 
 void CNN_KERNEL(conv_forward)(const cnn_conv *c, int n, const float *x, const float *packed,
@@ -201,7 +197,6 @@ void CNN_KERNEL(conv_forward)(const cnn_conv *c, int n, const float *x, const fl
     int pool_h = at_least_1(e->pool_h), pool_w = at_least_1(e->pool_w);
     work k;
     prepare_forward(&k, c, pool_h, pool_w, scratch);
-    if (k.walk.out_h <= 0 || k.walk.out_w <= 0) return;
     spread_bias(&k, e->bias);
     ptrdiff_t row = (ptrdiff_t)(k.walk.out_w / pool_w) * c->out_c;
     conv_pooling p = {pool_h, pool_w, k.walk.out_w, c->out_c, row, e->relu};

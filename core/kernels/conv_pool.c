@@ -94,17 +94,14 @@ ALWAYS void unpool_row(int pool_h, int pool_w, int columns, ptrdiff_t row, int c
 static void unpool_sample(const cnn_conv *c, int pool_h, int pool_w, const float *dpooled,
                           const uint8_t *index, float *dy) {
     int rows = c->out_h / pool_h, columns = c->out_w / pool_w, channels = c->out_c;
-    ptrdiff_t row = (ptrdiff_t)c->out_w * channels, used = (ptrdiff_t)columns * pool_w * channels;
+    ptrdiff_t row = (ptrdiff_t)c->out_w * channels;
     for (int r = 0; r < rows; r++, dy += pool_h * row) {
         ptrdiff_t from = (ptrdiff_t)r * columns * channels;
         if (pool_h == 2 && pool_w == 2)
             unpool_row(2, 2, columns, row, channels, dpooled + from, index + from, dy);
         else
             unpool_row(pool_h, pool_w, columns, row, channels, dpooled + from, index + from, dy);
-        for (int i = 0; used < row && i < pool_h; i++)
-            memset(dy + i * row + used, 0, (size_t)(row - used) * sizeof(float));
     }
-    memset(dy, 0, (size_t)((c->out_h - rows * pool_h) * row) * sizeof(float));
 }
 
 void CNN_KERNEL(conv_unpool)(const cnn_conv *c, int n, int pool_h, int pool_w, const float *dpooled,

@@ -341,15 +341,10 @@ static bool has_pooling(const cnn_conv_epilogue *e) {
     return e && (e->pool_h > 1 || e->pool_w > 1);
 }
 
-/* Outputs that no window of the pooling holds are left out: `to` is what is computed. */
 static size_t prepare_forward(work *k, const cnn_conv *c, const cnn_conv_epilogue *e, void *scratch) {
-    int pool_h = e ? at_least_1(e->pool_h) : 1, pool_w = e ? at_least_1(e->pool_w) : 1;
     k->from = winograd_of_x(c);
     k->to = winograd_of_y(c);
-    k->to.h -= k->to.h % pool_h;
-    k->to.w -= k->to.w % pool_w;
-    if (k->to.h <= 0 || k->to.w <= 0) return 0;
-    return prepare(k, k->to.h, k->to.w, pool_h, has_pooling(e), scratch);
+    return prepare(k, c->out_h, c->out_w, e ? at_least_1(e->pool_h) : 1, has_pooling(e), scratch);
 }
 
 /* The maxima of the block's outputs, which are written to scratch as a picture of the strip alone. */
@@ -364,7 +359,7 @@ static void pool_strip(const work *k, winograd_strip s, int block, const float *
 void conv_winograd_forward(const cnn_conv *c, int n, const float *x, const float *packed,
                            const cnn_conv_epilogue *e, float *y, uint8_t *index, void *scratch) {
     work k;
-    if (prepare_forward(&k, c, e, scratch) == 0) return;
+    prepare_forward(&k, c, e, scratch);
     fill(&k, e->bias);
     conv_pooling pooling = {at_least_1(e->pool_h), at_least_1(e->pool_w), k.to.w, c->out_c, 0, e->relu};
     ptrdiff_t row = (ptrdiff_t)(k.to.w / pooling.pool_w) * c->out_c, sample = k.to.h / pooling.pool_h * row;

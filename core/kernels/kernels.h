@@ -35,7 +35,7 @@ static inline double cnn_conv_flops(const cnn_conv *c) {
 }
 
 /* What is done to a convolution's sums before they are written: + bias, then relu, then max pooling without
- * overlap or padding (windows that do not fit at the right and bottom are dropped). */
+ * overlap or padding, by windows that the outputs are a whole number of. */
 typedef struct cnn_conv_epilogue {
     const float *bias; /* [out_c] or NULL */
     bool relu;
@@ -159,7 +159,7 @@ typedef struct cnn_kernels {
     void (*conv_grad_weights_part)(const cnn_conv *c, int n, const float *x, const float *dy, float *dw,
                                    float *db, int part, int parts, void *scratch);
     /* Spreads the gradient of a pooled, activated output back: dy [n,out_h,out_w,out_c] is overwritten with
-     * dpooled at each window's index and 0 elsewhere (everywhere for 255 and for dropped cells). */
+     * dpooled at each window's index and 0 elsewhere (everywhere for 255). */
     void (*conv_unpool)(const cnn_conv *c, int n, int pool_h, int pool_w, const float *dpooled,
                         const uint8_t *index, float *dy);
 

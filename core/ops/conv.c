@@ -35,6 +35,7 @@ int64_t cnn_window_extent(int64_t kernel, int dilation) {
     return (kernel - 1) * dilation + 1;
 }
 
+/* Outputs that no window of pooling holds are none: neither pass has anything to do for them. */
 static cnn_conv geometry(const cnn_conv2d *a, const cnn_tensor *x, const cnn_tensor *w) {
     cnn_conv c = {.in_h = (int)x->shape[1],
                   .in_w = (int)x->shape[2],
@@ -51,6 +52,8 @@ static cnn_conv geometry(const cnn_conv2d *a, const cnn_tensor *x, const cnn_ten
         window_w = (int)cnn_window_extent(c.kernel_w, c.dilation_w);
     c.out_h = (int)cnn_window_output(c.in_h, window_h, c.stride_h, a->padding, &c.pad_top);
     c.out_w = (int)cnn_window_output(c.in_w, window_w, c.stride_w, a->padding, &c.pad_left);
+    c.out_h -= c.out_h % a->pool[0];
+    c.out_w -= c.out_w % a->pool[1];
     return c;
 }
 

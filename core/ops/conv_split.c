@@ -38,11 +38,6 @@ static int pool_height(const cnn_conv_epilogue *e) {
     return e ? at_least_1(e->pool_h) : 1;
 }
 
-/* The output's rows that some window of pooling holds. */
-static int pooled_rows(const cnn_conv *c, const cnn_conv_epilogue *e) {
-    return c->out_h - c->out_h % pool_height(e);
-}
-
 /* A piece of the output's rows, and of the input's, is a convolution too. */
 static cnn_conv output_rows(const cnn_conv *c, int first, int count) {
     cnn_conv piece = *c;
@@ -69,11 +64,10 @@ static size_t scratch_of(const cnn_conv *c, const cnn_conv_epilogue *e) {
 
 /* Of any piece: small ones may need more than the whole, as the kernels would take several samples together. */
 static size_t scratch_of_piece(const cnn_conv *c, const cnn_conv_epilogue *e) {
-    int unit = cnn_kernel()->conv_rows_unit(c, e), rows = pooled_rows(c, e), first, count;
-    int pieces = pieces_of(c, rows, unit);
+    int unit = cnn_kernel()->conv_rows_unit(c, e), pieces = pieces_of(c, c->out_h, unit), first, count;
     size_t most = 0;
     for (int i = 0; i < pieces; i++) {
-        piece_at(rows, unit, pieces, i, &first, &count);
+        piece_at(c->out_h, unit, pieces, i, &first, &count);
         cnn_conv piece = output_rows(c, first, count);
         most = larger(most, scratch_of(&piece, e));
     }
@@ -124,7 +118,7 @@ static void forward_piece(void *context, int64_t task, int thread) {
 
 void cnn_conv_forward(const cnn_conv *c, int64_t n, const float *x, const float *packed,
                       const cnn_conv_epilogue *e, float *y, uint8_t *index, void *scratch) {
-    split s = {c, e, 1, .rows = pooled_rows(c, e), .packed = packed, .scratch = scratch};
+    split s = {c, e, 1, .rows = c->out_h, .packed = packed, .scratch = scratch};
     s.unit = cnn_kernel()->conv_rows_unit(c, e);
     s.pieces = alone() || parts_of(c, n) == 1 ? 1 : pieces_of(c, s.rows, s.unit);
     if (s.pieces == 1) {

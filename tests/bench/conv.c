@@ -119,6 +119,7 @@ static double peak(const cnn_kernels *k) {
 
 static void open_bench(bench *b, const layer *l) {
     int out = (l->in + 2 * l->pad - l->kernel) / l->stride + 1;
+    if (l->pool > 1) out -= out % l->pool; /* whole windows */
     b->c = (cnn_conv){
         .in_h = l->in,
         .in_w = l->in,
@@ -161,14 +162,6 @@ static void close_bench(bench *b) {
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
-/* Pooling leaves the pixels of no window out of the forward pass. */
-static double flops_of(const bench *b, pass *f) {
-    const cnn_conv *c = &b->c;
-    int out = c->out_h;
-    if (f == forward && b->e.pool_h > 1) out -= out % b->e.pool_h;
-    return 2.0 * b->n * out * out * c->out_c * c->kernel_h * c->kernel_w * c->in_c / c->groups;
-}
-
 int main(int argc, char **argv) {
     const char *word = argc > 1 ? argv[1] : "";
     if (argc > 2 && cnn_set_cpu(argv[2]) != CNN_OK) {
@@ -187,7 +180,7 @@ int main(int argc, char **argv) {
         if (again > most) most = again;
         printf("%-32s", layers[i].name);
         for (int p = 0; p < 3; p++) {
-            double speed = flops_of(&b, passes[p]) / seconds(&b, passes[p]);
+            double speed = b.n * cnn_conv_flops(&b.c) / seconds(&b, passes[p]);
             printf(" %9.1f %5.1f%%", speed * 1e-9, 100 * speed / most);
         }
         printf("\n");
