@@ -76,7 +76,7 @@ static size_t sums_of_sample(const cnn_conv *c) {
 }
 
 static int64_t samples_at_once(const cnn_conv *c) {
-    const size_t floats = 16384;
+    const size_t floats = 32768;
     return sums_of_sample(c) < floats ? (int64_t)(floats / sums_of_sample(c)) : 1;
 }
 
