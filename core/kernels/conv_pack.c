@@ -8,6 +8,7 @@
  * phase is a correlation of its own with stride 1, and its panels follow one another here. No multiplication
  * with an inserted zero is done. */
 #include "kernels/conv.h"
+#include "kernels/nn.h"
 #include "kernels/simd.h"
 
 static size_t round_up(int channels) {
@@ -120,19 +121,13 @@ void CNN_KERNEL(conv_pack)(const cnn_conv *c, const float *weights, float *packe
 
 float *conv_pack_tap(const float *tap, int out_c, int first, int block, int first_step, int steps,
                      float *packed) {
-    enum { LINE = 16 }; /* floats: each cache line of the tap is read once */
     int lanes = lanes_of(block);
-    for (int from = 0; from < steps; from += LINE, packed += LINE * lanes) {
-        int count = steps - from < LINE ? steps - from : LINE;
-        for (int l = 0; l < block; l++) {
-            const float *row = tap + (ptrdiff_t)(first + l) * out_c + first_step + from;
-            for (int s = 0; s < count; s++) packed[s * lanes + l] = row[s];
-        }
-        for (int s = 0; block < lanes && s < count; s++)
-            memset(packed + s * lanes + block, 0, (size_t)(lanes - block) * sizeof(float));
-        if (count < LINE) return packed + count * lanes;
+    const float *from = tap + (ptrdiff_t)first * out_c + first_step;
+    for (int v = 0; v < block; v += CNN_LANES) {
+        int count = block - v < CNN_LANES ? block - v : CNN_LANES;
+        CNN_KERNEL(transpose_lanes)(from + (ptrdiff_t)v * out_c, out_c, count, steps, packed + v, lanes);
     }
-    return packed;
+    return packed + (ptrdiff_t)steps * lanes;
 }
 
 /* Depthwise: the steps of a tap are the `multiplier` outputs of each channel. */

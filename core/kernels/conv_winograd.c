@@ -22,6 +22,7 @@
  * A tile's outputs do not depend on the others of its strip, so a sample's result is the same in any company. What is
  * not a number, or infinite, spreads to its tile's 16 outputs. */
 #include "kernels/conv_winograd.h"
+#include "kernels/nn.h"
 
 #define ALWAYS WINOGRAD_ALWAYS
 
@@ -29,19 +30,17 @@ enum { IN = WINOGRAD_IN, OUT = WINOGRAD_OUT, POINTS = WINOGRAD_POINTS };
 
 /* ---- weights --------------------------------------------------------------------------------------------- */
 
-/* One vector of kernels, whose taps are `tap` floats apart, its lanes `lane` floats, to its points. */
-ALWAYS void pack_vector(const float *weights, ptrdiff_t tap, ptrdiff_t lane, int lanes, float *packed,
-                        ptrdiff_t apart) {
-    float taps[9][CNN_LANES] = {{0}};
-    if (lane == 1)
-        for (int i = 0; i < 9; i++) v_store(taps[i], v_load_n(weights + i * tap, lanes));
-    else
-        for (int l = 0; l < lanes; l++)
-            for (int i = 0; i < 9; i++) taps[i][l] = weights[l * lane + i * tap];
+/* One vector of kernels, whose taps are `tap` floats apart, to its points. */
+ALWAYS void pack_vector(const float *weights, ptrdiff_t tap, int lanes, float *packed, ptrdiff_t apart) {
     vf t[IN][IN];
 #pragma GCC unroll 3
     for (int j = 0; j < 3; j++) {
-        vf w[IN] = {v_load(taps[j]), v_load(taps[3 + j]), v_load(taps[6 + j])};
+        vf w[IN];
+#pragma GCC unroll 3
+        for (int i = 0; i < 3; i++) {
+            const float *from = weights + (3 * i + j) * tap;
+            w[i] = lanes == CNN_LANES ? v_load(from) : v_load_n(from, lanes);
+        }
         winograd_g(w);
 #pragma GCC unroll 6
         for (int i = 0; i < IN; i++) t[i][j] = w[i];
@@ -54,32 +53,53 @@ ALWAYS void pack_vector(const float *weights, ptrdiff_t tap, ptrdiff_t lane, int
     }
 }
 
-/* From `steps` channels to `out` channels, which are step and lane floats apart: for each block of `out` a panel
- * [steps, lanes] for each point. Lanes beyond the channels are 0. */
-static void pack(int steps, int out, const float *weights, ptrdiff_t step, ptrdiff_t lane, float *packed) {
-    ptrdiff_t tap = (ptrdiff_t)steps * out;
+size_t conv_winograd_packed_size(int steps, int out) {
+    size_t size = 0;
+    for (int block, first = 0; first < out; first += block) {
+        block = conv_block(false, out - first);
+        size += (size_t)(POINTS * winograd_panel_size(steps, winograd_round_up(block)));
+    }
+    return size;
+}
+
+/* Lanes beyond the channels are 0. */
+void conv_winograd_pack(const cnn_conv *c, const float *weights, float *packed) {
+    int steps = c->in_c, out = c->out_c;
     for (int block, first = 0; first < out; first += block) {
         block = conv_block(false, out - first);
         int lanes = winograd_round_up(block);
         for (int s = 0; s < steps; s++)
             for (int v = 0; v < block; v += CNN_LANES)
-                pack_vector(weights + s * step + (first + v) * lane, tap, lane,
+                pack_vector(weights + (ptrdiff_t)s * out + first + v, (ptrdiff_t)steps * out,
                             winograd_least(block - v, CNN_LANES), packed + s * lanes + v,
-                            (ptrdiff_t)steps * lanes);
-        packed += (ptrdiff_t)POINTS * steps * lanes;
+                            winograd_panel_size(steps, lanes));
+        packed += POINTS * winograd_panel_size(steps, lanes);
     }
 }
 
-size_t conv_winograd_packed_size(int steps, int out) {
-    return (size_t)POINTS * (size_t)steps * (size_t)winograd_round_up(out);
-}
-
-void conv_winograd_pack(const cnn_conv *c, const float *weights, float *packed) {
-    pack(c->in_c, c->out_c, weights, c->out_c, 1, packed);
+/* `count` steps of a vector of lanes: squares of each tap, turned, and then as above. */
+static void pack_turned(const float *weights, ptrdiff_t tap, ptrdiff_t lane, int channels, int count,
+                        float *packed, int lanes, ptrdiff_t apart) {
+    enum { SQUARE = CNN_LANES * CNN_LANES };
+    float taps[9 * SQUARE] __attribute__((aligned(64)));
+    for (int i = 0; i < 9; i++)
+        CNN_KERNEL(transpose_lanes)(weights + i * tap, lane, channels, count, taps + i * SQUARE, CNN_LANES);
+    for (int s = 0; s < count; s++)
+        pack_vector(taps + s * CNN_LANES, SQUARE, CNN_LANES, packed + s * lanes, apart);
 }
 
 void conv_winograd_pack_grad(const cnn_conv *c, const float *weights, float *packed) {
-    pack(c->out_c, c->in_c, weights, 1, c->out_c, packed);
+    int steps = c->out_c, out = c->in_c;
+    for (int block, first = 0; first < out; first += block) {
+        block = conv_block(false, out - first);
+        int lanes = winograd_round_up(block);
+        for (int s = 0; s < steps; s += CNN_LANES)
+            for (int v = 0; v < block; v += CNN_LANES)
+                pack_turned(weights + (ptrdiff_t)(first + v) * steps + s, (ptrdiff_t)steps * out, steps,
+                            winograd_least(block - v, CNN_LANES), winograd_least(steps - s, CNN_LANES),
+                            packed + s * lanes + v, lanes, winograd_panel_size(steps, lanes));
+        packed += POINTS * winograd_panel_size(steps, lanes);
+    }
 }
 
 /* ---- pictures to points ---------------------------------------------------------------------------------- */
@@ -304,7 +324,7 @@ static void sums_of_block(const work *k, int tiles, int block, const float *pack
     t.vectors = winograd_quotient(block, CNN_LANES);
     t.channels = t.vectors * CNN_LANES;
     for (int p = 0; p < POINTS; p++) {
-        t.panel = packed + (ptrdiff_t)p * steps * t.channels;
+        t.panel = packed + p * winograd_panel_size(steps, t.channels);
         t.x = k->points + (ptrdiff_t)p * winograd_round_up(steps);
         t.y = k->sums + p * CONV_LANES;
         conv_run_rows(&t, tiles);

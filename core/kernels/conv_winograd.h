@@ -157,8 +157,14 @@ winograd_strip winograd_strip_of(int h, int w, int most, int pool_h);
 void winograd_read(const winograd_windows *from, winograd_strip s, const float *picture, int first, int count,
                    float *points, ptrdiff_t tile, ptrdiff_t apart);
 
+/* Floats from point to point where each has an array [rows, lanes]: no multiple of a page, as transforms go through all
+ * points in turn, whose lines would want the same places in the nearest cache. */
+static inline ptrdiff_t winograd_panel_size(int rows, int lanes) {
+    return (ptrdiff_t)rows * lanes + 16;
+}
+
 /* Floats between the points of neighbouring tiles, all points of `channels` channels, whole vectors: no multiple of a
- * page, or all tiles would want the same lines of the nearest cache. */
+ * page either. */
 ptrdiff_t winograd_tile_size(int channels);
 
 #endif

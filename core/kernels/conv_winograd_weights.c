@@ -41,8 +41,8 @@ static size_t prepare(work *k, const cnn_conv *c, void *scratch) {
     k->sum_at = (int32_t *)(void *)conv_carve(scratch, &used, CHUNK);
     k->zeros = conv_carve(scratch, &used, CONV_LANES);
     k->x_points = conv_carve(scratch, &used, tiles * (size_t)winograd_tile_size(c->in_c));
-    k->dy_points = conv_carve(scratch, &used, tiles * POINTS * CONV_LANES);
-    k->sums = conv_carve(scratch, &used, CHUNK * POINTS * CONV_LANES);
+    k->dy_points = conv_carve(scratch, &used, POINTS * (size_t)winograd_panel_size((int)tiles, CONV_LANES));
+    k->sums = conv_carve(scratch, &used, POINTS * (size_t)winograd_panel_size(CHUNK, CONV_LANES));
     return used;
 }
 
@@ -79,7 +79,7 @@ ALWAYS void add_vector(const float *sums, ptrdiff_t apart, int lanes, float *dw,
 /* The sums of `rows` input channels and a block of output channels. */
 static void add_block(const work *k, int rows, int block, float *dw) {
     int lanes = winograd_round_up(block), out_c = k->dy.channels;
-    ptrdiff_t apart = (ptrdiff_t)rows * lanes, tap = (ptrdiff_t)k->x.channels * out_c;
+    ptrdiff_t apart = winograd_panel_size(rows, lanes), tap = (ptrdiff_t)k->x.channels * out_c;
     for (int i = 0; i < rows; i++, dw += out_c) {
         const float *sums = k->sums + i * lanes;
         int v = 0;
@@ -98,8 +98,8 @@ static void run_block(const work *k, conv_tile t, int block, float *dw) {
         rows = winograd_least(CHUNK, in_c - i);
         for (int p = 0; p < POINTS; p++) {
             t.x = k->x_points + p * depth + i;
-            t.panel = k->dy_points + (ptrdiff_t)p * t.steps * lanes;
-            t.y = k->sums + p * rows * lanes;
+            t.panel = k->dy_points + p * winograd_panel_size(t.steps, lanes);
+            t.y = k->sums + p * winograd_panel_size(rows, lanes);
             conv_run_rows(&t, rows);
         }
         add_block(k, rows, block, dw + (ptrdiff_t)i * k->dy.channels);
@@ -114,7 +114,7 @@ static void run_strip(const work *k, winograd_strip s, const float *x, const flo
     for (int block, first = 0; first < out_c; first += block) {
         block = conv_block(false, out_c - first);
         int lanes = winograd_round_up(block);
-        winograd_read(&k->dy, s, dy, first, block, k->dy_points, lanes, (ptrdiff_t)t.steps * lanes);
+        winograd_read(&k->dy, s, dy, first, block, k->dy_points, lanes, winograd_panel_size(t.steps, lanes));
         run_block(k, t, block, dw + first);
     }
 }

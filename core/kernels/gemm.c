@@ -174,9 +174,8 @@ ALWAYS void transpose_square(vf m[CNN_LANES]) {
     }
 }
 
-/* to[s][l] = from[l][s]: columns of B, `lanes` of them, as lanes; the rest is 0. */
-static void pack_transposed(const float *from, ptrdiff_t apart, int lanes, ptrdiff_t steps, float *to,
-                            ptrdiff_t to_step) {
+void CNN_KERNEL(transpose_lanes)(const float *from, ptrdiff_t apart, int lanes, ptrdiff_t steps, float *to,
+                                 ptrdiff_t to_step) {
     vf m[CNN_LANES];
     for (ptrdiff_t s = 0; s < steps; s += CNN_LANES) {
         int count = (int)least(steps - s, CNN_LANES);
@@ -223,7 +222,7 @@ static void pack_panel(const cnn_product *p, ptrdiff_t column, int columns, ptrd
         if (p->b_column == 1)
             pack_in_order(from + v, p->b_step, lanes, steps, to + v, to_step);
         else
-            pack_transposed(from + v * p->b_column, p->b_column, lanes, steps, to + v, to_step);
+            CNN_KERNEL(transpose_lanes)(from + v * p->b_column, p->b_column, lanes, steps, to + v, to_step);
     }
 }
 
@@ -357,7 +356,7 @@ void CNN_KERNEL(product)(const cnn_product *p, void *scratch) {
 void CNN_KERNEL(transpose)(const float *x, int64_t rows, int64_t columns, float *y) {
     int64_t r = 0;
     for (; r + CNN_LANES <= rows; r += CNN_LANES)
-        pack_transposed(x + r * columns, columns, CNN_LANES, columns, y + r, rows);
+        CNN_KERNEL(transpose_lanes)(x + r * columns, columns, CNN_LANES, columns, y + r, rows);
     for (; r < rows; r++)
         for (int64_t i = 0; i < columns; i++) y[i * rows + r] = x[r * columns + i];
 }

@@ -7,6 +7,10 @@
 size_t CNN_KERNEL(product_scratch)(const cnn_product *p);
 void CNN_KERNEL(product)(const cnn_product *p, void *scratch);
 void CNN_KERNEL(transpose)(const float *x, int64_t rows, int64_t columns, float *y);
+/* Not in the table: to[s·to_step + l] = from[l·apart + s] for s < steps and `lanes` lanes l of a vector; its others
+ * become 0. */
+void CNN_KERNEL(transpose_lanes)(const float *from, ptrdiff_t apart, int lanes, ptrdiff_t steps, float *to,
+                                 ptrdiff_t to_step);
 void CNN_KERNEL(activate)(cnn_activation_kind kind, float parameter, const float *x, float *y, int64_t n);
 void CNN_KERNEL(activate_grad)(cnn_activation_kind kind, float parameter, const float *z, const float *dy,
                                float *dx, int64_t n);

@@ -661,8 +661,8 @@ static void test_transformed_is_accurate(void **state) {
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
         fixture f;
         open_fixture(&f, &layers[i]);
-        assert_true(k->conv_packed_size(&f.c) == 4 * f.size.w);
-        assert_true(k->conv_packed_grad_size(&f.c) == 4 * f.size.w);
+        assert_true(k->conv_packed_size(&f.c) >= 4 * f.size.w);
+        assert_true(k->conv_packed_grad_size(&f.c) >= 4 * f.size.w);
         array y = make_array(f.size.y), dx = make_array(f.size.x), dw = make_array(f.size.w);
         array scratch = make_scratch(&f, NULL);
         memset(dw.data, 0, f.size.w * sizeof(float));
