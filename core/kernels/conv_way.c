@@ -1,12 +1,14 @@
-/* Which way a convolution takes through each pass: by its shape alone, never by how many samples a call has or how
- * many threads there are, so that results do not depend on these.
+/* Which way a convolution takes through each pass: by its shape, and by how many samples its weights are packed for where
+ * these are the only ones (an eager call); never by how many samples a call has or how many threads there are, so that
+ * results do not depend on these.
  *
  * What a sample costs on each way is estimated in multiply-adds of vectors. Beside the products these are: for
  * spreading, reading and writing the sums once a tap; for Winograd's 3×3, transforming vectors of windows to points
  * and back, and fetching the weights, four times as large as elsewhere, once a call; for its gradient to the weights,
  * writing the sums at the points and making weights of them once a call. A call is taken to have four samples; fewer
- * only come where pictures are large, and there the weights matter less. The constants were measured; for what they
- * leave out, Winograd has to promise a fifth off. */
+ * only come where pictures are large, and there the weights matter less. Packing is forgotten over many batches, but
+ * for a single one, of a sample or a few, four times as many weights may take longer than all the products. The
+ * constants were measured; for what they leave out, Winograd has to promise a fifth off. */
 #include "kernels/conv.h"
 #include "kernels/conv_winograd.h"
 
@@ -14,6 +16,9 @@
  * a vector of weights from the second-level cache and from beyond it; storing a vector of sums at all points and
  * making weights of it. */
 enum { MEMORY_STEPS = 5, TRANSFORM = 300, NEAR = 1, FAR = 5, WEIGHTS = WINOGRAD_POINTS * MEMORY_STEPS + 160 };
+
+/* And packing a vector of weights at all points, beyond what the other ways take for theirs. */
+enum { PACK_NEAR = 250, PACK_FAR = 1600 };
 
 enum { SAMPLES = 4 }; /* of a call */
 
@@ -46,6 +51,11 @@ static int64_t winograd_cost(const cnn_conv *c, int in, int out) {
            weights * (is_far(c) ? FAR : NEAR) / SAMPLES;
 }
 
+/* A sample's share of packing its weights, where they serve no others. */
+static int64_t packing_cost(const cnn_conv *c, int in, int out) {
+    return c->once > 0 ? in * vectors(out) * (is_far(c) ? PACK_FAR : PACK_NEAR) / c->once : 0;
+}
+
 static bool worthwhile(int64_t winograd, int64_t other) {
     return winograd + winograd / 4 < other;
 }
@@ -61,7 +71,8 @@ conv_way conv_way_forward(const cnn_conv *piece) {
     const cnn_conv whole = whole_of(piece), *c = &whole;
     if (!winograd_fits(c) || conv_forward_dots(c)) return CONV_WALK;
     int64_t walk = (int64_t)c->out_h * c->out_w * 9 * c->in_c * vectors(c->out_c);
-    return worthwhile(winograd_cost(c, c->in_c, c->out_c), walk) ? CONV_WINOGRAD : CONV_WALK;
+    int64_t winograd = winograd_cost(c, c->in_c, c->out_c) + packing_cost(c, c->in_c, c->out_c);
+    return worthwhile(winograd, walk) ? CONV_WINOGRAD : CONV_WALK;
 }
 
 /* Whether most phases of the strides are done by dots. */
@@ -78,7 +89,8 @@ conv_way conv_way_input(const cnn_conv *c) {
     int64_t walk = (int64_t)c->in_h * c->in_w * steps;
     int64_t spread = (int64_t)c->out_h * c->out_w * c->stride_h * c->stride_w * (steps + MEMORY_STEPS);
     int64_t least = (walk < spread ? walk : spread) * 9 * vectors(c->in_c);
-    if (winograd_fits(c) && worthwhile(winograd_cost(c, c->out_c, c->in_c), least)) return CONV_WINOGRAD;
+    int64_t winograd = winograd_cost(c, c->out_c, c->in_c) + packing_cost(c, c->out_c, c->in_c);
+    if (winograd_fits(c) && worthwhile(winograd, least)) return CONV_WINOGRAD;
     return spread < walk ? CONV_SPREAD : CONV_WALK;
 }
 

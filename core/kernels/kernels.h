@@ -27,6 +27,7 @@ typedef struct cnn_conv {
     int pad_top, pad_left;
     int groups;
     int whole_h; /* of a piece, some rows of another's outputs: that one's out_h; else 0 */
+    int once;    /* samples that its weights are packed for, where these are all there will be; else 0 */
 } cnn_conv;
 
 /* Floating-point operations of one sample: two for each multiply-add of the definition. */

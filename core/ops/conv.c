@@ -36,7 +36,7 @@ int64_t cnn_window_extent(int64_t kernel, int dilation) {
 }
 
 /* Outputs that no window of pooling holds are none: neither pass has anything to do for them. */
-static cnn_conv geometry(const cnn_conv2d *a, const cnn_tensor *x, const cnn_tensor *w) {
+static cnn_conv geometry(const cnn_conv2d *a, const cnn_tensor *x, const cnn_tensor *w, int64_t once) {
     cnn_conv c = {.in_h = (int)x->shape[1],
                   .in_w = (int)x->shape[2],
                   .in_c = (int)x->shape[3],
@@ -47,7 +47,8 @@ static cnn_conv geometry(const cnn_conv2d *a, const cnn_tensor *x, const cnn_ten
                   .stride_w = a->strides[1],
                   .dilation_h = a->dilation_rate[0],
                   .dilation_w = a->dilation_rate[1],
-                  .groups = a->groups};
+                  .groups = a->groups,
+                  .once = once > 0 && once < INT_MAX ? (int)once : 0};
     int window_h = (int)cnn_window_extent(c.kernel_h, c.dilation_h),
         window_w = (int)cnn_window_extent(c.kernel_w, c.dilation_w);
     c.out_h = (int)cnn_window_output(c.in_h, window_h, c.stride_h, a->padding, &c.pad_top);
@@ -133,13 +134,22 @@ static cnn_status check_shapes(const cnn_conv2d *a, const cnn_tensor *x, const c
     return CNN_OK;
 }
 
+static size_t packed_floats(const cnn_conv *c) {
+    return cnn_kernel()->conv_packed_size(c) + cnn_kernel()->conv_packed_grad_size(c);
+}
+
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+/* The memory is enough for calls in which the weights are prepared for them alone, too. */
 static cnn_status infer(const void *attributes, const cnn_tensor *const *inputs, int n_inputs,
                         cnn_op_info *info) {
     const cnn_conv2d *a = attributes;
     const cnn_tensor *x = inputs[0], *w = inputs[1];
     CNN_TRY(cnn_conv_check_inputs("conv2d", &a->fold, n_inputs));
     CNN_TRY(check_shapes(a, x, w, cnn_conv_own_inputs(&a->fold, n_inputs) > 2 ? inputs[2] : NULL));
-    cnn_conv c = geometry(a, x, w);
+    cnn_conv c = geometry(a, x, w, 0), once = geometry(a, x, w, x->shape[0]);
     if (c.out_h < a->pool[0] || c.out_w < a->pool[1]) {
         char shape[CNN_SHAPE_TEXT];
         return cnn_fail(CNN_ERROR_SHAPE, "conv2d: a %d×%d window does not fit an input of shape %s",
@@ -154,13 +164,11 @@ static cnn_status infer(const void *attributes, const cnn_tensor *const *inputs,
     info->shape[3] = c.out_c;
     info->flops = cnn_conv_flops(&c);
 
-    const cnn_kernels *k = cnn_kernel();
     cnn_conv_epilogue e = {.relu = a->relu, .pool_h = a->pool[0], .pool_w = a->pool[1]};
-    info->prepared = (k->conv_packed_size(&c) + k->conv_packed_grad_size(&c) +
-                      cnn_conv_folded_floats(&a->fold, w, c.out_c)) *
-                         sizeof(float) +
-                     2 * CNN_ALIGN;
-    info->scratch = cnn_conv_scratch(&c, &e, x->shape[0]) + sums_floats(&c) * sizeof(float) + CNN_ALIGN;
+    info->prepared = larger(packed_floats(&c), packed_floats(&once)) * sizeof(float) +
+                     cnn_conv_folded_floats(&a->fold, w, c.out_c) * sizeof(float) + 2 * CNN_ALIGN;
+    info->scratch = larger(cnn_conv_scratch(&c, &e, x->shape[0]), cnn_conv_scratch(&once, &e, x->shape[0])) +
+                    sums_floats(&c) * sizeof(float) + CNN_ALIGN;
     if (pooled(a)) info->saved = (size_t)(info->shape[1] * info->shape[2] * info->shape[3]);
     return CNN_OK;
 }
@@ -179,7 +187,7 @@ static float *folded_behind(const cnn_kernels *k, const cnn_conv *c, void *prepa
 static void prepare(const cnn_op_call *call) {
     const cnn_kernels *k = cnn_kernel();
     const cnn_conv2d *a = call->attributes;
-    cnn_conv c = geometry(a, call->inputs[0], call->inputs[1]);
+    cnn_conv c = geometry(a, call->inputs[0], call->inputs[1], call->once);
     const float *w = cnn_conv_fold_weights(&a->fold, call, c.out_c, folded_behind(k, &c, call->prepared));
     if (!call->forward_done) k->conv_pack(&c, w, call->prepared);
     if (call->backward_follows && !(call->forward_done && !call->grad_inputs[0]))
@@ -188,7 +196,7 @@ static void prepare(const cnn_op_call *call) {
 
 static cnn_status forward(const cnn_op_call *call) {
     const cnn_tensor *x = call->inputs[0];
-    cnn_conv c = geometry(call->attributes, x, call->inputs[1]);
+    cnn_conv c = geometry(call->attributes, x, call->inputs[1], call->once);
     cnn_conv_epilogue e = epilogue(call, folded_behind(cnn_kernel(), &c, call->prepared));
     cnn_conv_forward(&c, x->shape[0], cnn_f32(x), call->prepared, &e, cnn_f32(call->output), call->saved,
                      call->scratch);
@@ -215,7 +223,7 @@ static const float *sums_gradient(const cnn_op_call *call, const cnn_conv *c, in
 static cnn_status backward(const cnn_op_call *call) {
     const cnn_kernels *k = cnn_kernel();
     const cnn_tensor *x = call->inputs[0];
-    cnn_conv c = geometry(call->attributes, x, call->inputs[1]);
+    cnn_conv c = geometry(call->attributes, x, call->inputs[1], call->once);
     cnn_tensor *dx = call->grad_inputs[0], *dw = call->grad_inputs[1];
     cnn_tensor *db = call->n_inputs > 2 ? call->grad_inputs[2] : NULL;
     const float *packed = packed_gradient(k, &c, call->prepared);

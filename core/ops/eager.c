@@ -159,6 +159,7 @@ cnn_status cnn_op_forward(const cnn_op *op, const void *attributes, const cnn_op
                       .output = output,
                       .saved = saved,
                       .training = training,
+                      .once = output->shape[0],
                       .step = step}};
     return run_op(&r);
 }
@@ -184,6 +185,7 @@ cnn_status cnn_op_backward(const cnn_op *op, const void *attributes, const cnn_o
                       .step = step,
                       .backward_follows = true,
                       .forward_done = true,
+                      .once = output->shape[0],
                       .grad_output = grad_output,
                       .grad_inputs = grad_inputs}};
     return run_op(&r);
