@@ -294,6 +294,8 @@ size_t CNN_KERNEL(conv_scratch)(const cnn_conv *c, const cnn_conv_epilogue *epil
     if (bytes > most) most = bytes;
     bytes = conv_spread_scratch(c);
     if (bytes > most) most = bytes;
+    bytes = CNN_KERNEL(conv_grads_of_windows)(c, pool_h, pool_w) ? conv_windows_scratch(c) : 0;
+    if (bytes > most) most = bytes;
     if (conv_way_forward(c) == CONV_WINOGRAD || conv_way_input(c) == CONV_WINOGRAD) {
         bytes = conv_winograd_scratch(c, epilogue);
         if (bytes > most) most = bytes;

@@ -30,6 +30,10 @@ void CNN_KERNEL(conv_grad_weights_part)(const cnn_conv *c, int n, const float *x
 void CNN_KERNEL(conv_unpool)(const cnn_conv *c, int n, int pool_h, int pool_w, const float *dpooled,
                              const uint8_t *index, float *dy);
 
+bool CNN_KERNEL(conv_grads_of_windows)(const cnn_conv *c, int pool_h, int pool_w);
+void CNN_KERNEL(conv_grad_windows)(const cnn_conv *c, int n, const float *x, const float *dpooled,
+                                   const uint8_t *index, float *dw, float *db, void *scratch);
+
 /* ---- between the files of the convolution -------------------------------------------------------------- */
 
 /* Their names in the instruction set being compiled. */
@@ -63,6 +67,7 @@ void CNN_KERNEL(conv_unpool)(const cnn_conv *c, int n, int pool_h, int pool_w, c
 #define conv_winograd_grad_weights CNN_KERNEL(conv_winograd_grad_weights)
 #define conv_winograd_forward CNN_KERNEL(conv_winograd_forward)
 #define conv_winograd_grad_input CNN_KERNEL(conv_winograd_grad_input)
+#define conv_windows_scratch CNN_KERNEL(conv_windows_scratch)
 #define conv_slides CNN_KERNEL(conv_slides)
 #define conv_slide CNN_KERNEL(conv_slide)
 #define conv_slide_weights CNN_KERNEL(conv_slide_weights)
@@ -188,6 +193,9 @@ void conv_pool_block(const conv_pooling *p, int rows, int columns, int channels,
 
 /* The gradient to the weights needs this much scratch, in bytes. */
 size_t conv_weights_scratch(const cnn_conv *c);
+
+/* And conv_grad_windows this. */
+size_t conv_windows_scratch(const cnn_conv *c);
 
 /* The way that a shape takes through a pass. */
 typedef enum conv_way { CONV_WALK, CONV_SPREAD, CONV_WINOGRAD } conv_way;

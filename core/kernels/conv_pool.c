@@ -7,15 +7,6 @@
 #include "kernels/conv.h"
 #include "kernels/conv_window.h"
 
-static inline vi load_bytes(const uint8_t *p, bool full, int n) {
-    conv_bytes bytes = {0};
-    if (full)
-        memcpy(&bytes, p, sizeof bytes);
-    else
-        for (int i = 0; i < n; i++) bytes[i] = p[i];
-    return __builtin_convertvector(bytes, vi);
-}
-
 #define ALWAYS static inline __attribute__((always_inline))
 
 ALWAYS vf load(const float *p, bool full, int n) {
@@ -73,7 +64,7 @@ void conv_pool_block(const conv_pooling *p, int rows, int columns, int channels,
 /* One vector of one window of dy: dpooled where its index says, else 0. */
 ALWAYS void unpool_vector(int pool_h, int pool_w, bool full, int left, ptrdiff_t row, int pixel,
                           const float *dpooled, const uint8_t *index, float *dy) {
-    vi place = load_bytes(index, full, left);
+    vi place = conv_window_places(index, full, left);
     vf gradient = load(dpooled, full, left);
     for (int i = 0; i < pool_h; i++)
         for (int j = 0; j < pool_w; j++)

@@ -5,9 +5,25 @@
 
 #include "kernels/simd.h"
 
+#include <stdbool.h>
+
 typedef uint8_t conv_bytes __attribute__((vector_size(CNN_LANES)));
 
 enum { CONV_CLIPPED = 255 };
+
+/* Places, all lanes or the first n; the others are 0. */
+static inline __attribute__((always_inline)) vi conv_window_places(const uint8_t *index, bool full, int n) {
+    conv_bytes bytes = {0};
+    if (full)
+        memcpy(&bytes, index, sizeof bytes);
+    else
+#if defined(__AVX512BW__)
+        bytes = (conv_bytes)_mm_maskz_loadu_epi8((__mmask16)((1u << n) - 1), index);
+#else
+        for (int i = 0; i < n; i++) bytes[i] = index[i];
+#endif
+    return __builtin_convertvector(bytes, vi);
+}
 
 static inline __attribute__((always_inline)) void conv_window_take(vf value, int place, vf *best, vi *at) {
 #if defined(__AVX512F__) /* which has masks of its own kind */

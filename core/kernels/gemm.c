@@ -146,18 +146,6 @@ static __attribute__((noinline)) void tile_2(int rows, const tiles *t) {
 
 /* ---- packing ------------------------------------------------------------------------------------------------- */
 
-/* The first halves of two vectors, lane by lane in turns; and the second ones. */
-#if CNN_LANES == 16
-#define FIRST 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
-#define SECOND 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
-#elif CNN_LANES == 8
-#define FIRST 0, 8, 1, 9, 2, 10, 3, 11
-#define SECOND 4, 12, 5, 13, 6, 14, 7, 15
-#else
-#define FIRST 0, 4, 1, 5
-#define SECOND 2, 6, 3, 7
-#endif
-
 /* A square of as many vectors as lanes is its transpose after log2(lanes) times interleaving its halves. */
 ALWAYS void transpose_square(vf m[CNN_LANES]) {
 #pragma GCC unroll 4
@@ -168,8 +156,8 @@ ALWAYS void transpose_square(vf m[CNN_LANES]) {
 #pragma GCC unroll 8
         for (int i = 0; i < CNN_LANES / 2; i++) {
             vf a = before[i], b = before[i + CNN_LANES / 2];
-            m[2 * i] = __builtin_shufflevector(a, b, FIRST);
-            m[2 * i + 1] = __builtin_shufflevector(a, b, SECOND);
+            m[2 * i] = v_first_halves(a, b);
+            m[2 * i + 1] = v_second_halves(a, b);
         }
     }
 }

@@ -164,6 +164,12 @@ typedef struct cnn_kernels {
     void (*conv_unpool)(const cnn_conv *c, int n, int pool_h, int pool_w, const float *dpooled,
                         const uint8_t *index, float *dy);
 
+    /* Where the first of these says yes (first layers), the second does in one what conv_unpool and then
+     * conv_grad_weights would do. */
+    bool (*conv_grads_of_windows)(const cnn_conv *c, int pool_h, int pool_w);
+    void (*conv_grad_windows)(const cnn_conv *c, int n, const float *x, const float *dpooled,
+                              const uint8_t *index, float *dw, float *db, void *scratch);
+
     /* A part of a product, some rows and columns of C, is one too; its bits are those of the whole. The scratch, in
      * bytes, is enough for every part. */
     size_t (*product_scratch)(const cnn_product *p);

@@ -104,6 +104,40 @@ static inline vf v_min(vf a, vf b) {
 #endif
 }
 
+/* The first halves of two vectors, lane by lane in turns; and the second ones. */
+static inline vf v_first_halves(vf a, vf b) {
+#if CNN_LANES == 16
+    return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+#elif CNN_LANES == 8
+    return __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+#else
+    return __builtin_shufflevector(a, b, 0, 4, 1, 5);
+#endif
+}
+
+static inline vf v_second_halves(vf a, vf b) {
+#if CNN_LANES == 16
+    return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+#elif CNN_LANES == 8
+    return __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+#else
+    return __builtin_shufflevector(a, b, 2, 6, 3, 7);
+#endif
+}
+
+/* Lane l is four[which[l]]; which is 0 … 3. */
+static inline vf v_pick(const float *four, vi which) {
+#if defined(__AVX512F__)
+    return _mm512_permutevar_ps(_mm512_broadcast_f32x4(_mm_loadu_ps(four)), (__m512i)which);
+#elif defined(__AVX__)
+    return _mm256_permutevar_ps(_mm256_broadcast_ps((const __m128 *)(const void *)four), (__m256i)which);
+#else
+    vf low = v_select(which == 1, v_set1(four[1]), v_set1(four[0]));
+    vf high = v_select(which == 3, v_set1(four[3]), v_set1(four[2]));
+    return v_select(which >= 2, high, low);
+#endif
+}
+
 /* The sum of all lanes: the upper half is added to the lower one, as long as there is one. */
 static inline float v_sum(vf v) {
 #if defined(__x86_64__)

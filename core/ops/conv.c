@@ -222,13 +222,19 @@ static const float *sums_gradient(const cnn_op_call *call, const cnn_conv *c, in
 
 static cnn_status backward(const cnn_op_call *call) {
     const cnn_kernels *k = cnn_kernel();
+    const cnn_conv2d *a = call->attributes;
     const cnn_tensor *x = call->inputs[0];
-    cnn_conv c = geometry(call->attributes, x, call->inputs[1], call->once);
+    cnn_conv c = geometry(a, x, call->inputs[1], call->once);
     cnn_tensor *dx = call->grad_inputs[0], *dw = call->grad_inputs[1];
     cnn_tensor *db = call->n_inputs > 2 ? call->grad_inputs[2] : NULL;
     const float *packed = packed_gradient(k, &c, call->prepared);
     size_t row = (size_t)c.in_h * (size_t)c.in_w * (size_t)c.in_c;
     float *sums = call->scratch, *scratch = sums + sums_floats(&c);
+    if (!dx && k->conv_grads_of_windows(&c, a->pool[0], a->pool[1])) {
+        k->conv_grad_windows(&c, (int)x->shape[0], cnn_f32(x), cnn_f32(call->grad_output), call->saved,
+                             dw ? cnn_f32(dw) : NULL, db ? cnn_f32(db) : NULL, scratch);
+        return CNN_OK;
+    }
     for (int64_t first = 0, count; first < x->shape[0]; first += count) {
         count = x->shape[0] - first < samples_at_once(&c) ? x->shape[0] - first : samples_at_once(&c);
         const float *dy = sums_gradient(call, &c, first, count, sums);

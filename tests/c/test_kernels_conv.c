@@ -165,6 +165,10 @@ static const shape shapes[] = {
     {6, 9, 34, 34, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 34, 2},
     {3, 36, 18, 18, 4, 5, 1, 1, 1, 1, 1, 1, 4, 4, 18, 2},
     {6, 12, 18, 18, 7, 7, 1, 1, 1, 1, 3, 3, 3, 3, 18, 2},
+    /* first layers, of grey pictures and coloured ones */
+    {20, 22, 1, 50, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3},
+    {9, 30, 2, 19, 3, 3, 1, 1, 1, 1, 0, 2, 1, 0, 1, 2},
+    {8, 70, 3, 34, 3, 3, 1, 1, 1, 1, 0, 0, 0, 0, 1, 2},
     /* several strips of rows */
     {50, 40, 3, 17, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2},
     {3, 400, 2, 4, 3, 3, 1, 1, 1, 1, 0, 0, 0, 0, 1, 2},
@@ -402,6 +406,40 @@ static void check_unpool(const fixture *f, int pool_h, int pool_w, const uint8_t
     free_array(&dy);
 }
 
+/* From the gradient of pooled outputs straight to the weights is as far as through all outputs. */
+static void check_grad_windows(const fixture *f, const uint8_t *index, size_t size) {
+    const cnn_kernels *k = cnn_kernel();
+    if (!k->conv_grads_of_windows(&f->c, 2, 2)) return;
+    cnn_conv_epilogue e = {.pool_h = 2, .pool_w = 2};
+    size_t channels = (size_t)f->s.out_c;
+    array dpooled = random_array(size), dy = make_array((size_t)f->s.n * f->size.y);
+    array dw = random_array(f->size.w), db = random_array(channels), scratch = make_scratch(f, &e);
+    double *want_dw = make_doubles(f->size.w), *want_db = make_doubles(channels);
+    k->conv_unpool(&f->c, f->s.n, 2, 2, dpooled.data, index, dy.data);
+    for (int i = 0; i < f->s.n; i++) {
+        double *y = make_doubles(f->size.y), *dx = make_doubles(f->size.x);
+        const float *dy_i = dy.data + (size_t)i * f->size.y;
+        triple t = {f->x.data + (size_t)i * f->size.x, f->w.data, dy_i, y, dx, want_dw};
+        each_product(&f->c, add_product, &t);
+        for (size_t j = 0; j < f->size.y; j++) want_db[j % channels] += (double)dy_i[j];
+        free(y);
+        free(dx);
+    }
+    for (size_t i = 0; i < f->size.w; i++) want_dw[i] += (double)dw.data[i];
+    for (size_t i = 0; i < channels; i++) want_db[i] += (double)db.data[i];
+    k->conv_grad_windows(&f->c, f->s.n, f->x.data, dpooled.data, index, dw.data, db.data, scratch.data);
+    check_close(f, "grad_windows: dw", dw.data, want_dw, f->size.w, (double)(size / channels));
+    check_close(f, "grad_windows: db", db.data, want_db, channels, (double)(size / channels));
+    check_guard(&dw, "grad_windows: dw");
+    check_guard(&db, "grad_windows: db");
+    check_guard(&scratch, "grad_windows: scratch");
+    k->conv_grad_windows(&f->c, f->s.n, f->x.data, dpooled.data, index, NULL, NULL, scratch.data);
+    array *arrays[] = {&dpooled, &dy, &dw, &db, &scratch};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) free_array(arrays[i]);
+    free(want_dw);
+    free(want_db);
+}
+
 static void check_pooled(const fixture *f, int pool_h, int pool_w, bool relu) {
     const cnn_conv *c = &f->c;
     cnn_conv_epilogue flat = {.bias = f->bias.data}, e = {f->bias.data, relu, pool_h, pool_w};
@@ -425,6 +463,7 @@ static void check_pooled(const fixture *f, int pool_h, int pool_w, bool relu) {
     }
     if (size) assert_memory_equal(index, want_index, size);
     check_unpool(f, high, wide, index, size);
+    if (high == 2 && wide == 2) check_grad_windows(f, index, size);
     cnn_kernel()->conv_forward(c, f->s.n, f->x.data, f->packed.data, &e, pooled.data, NULL,
                                pool_scratch.data);
     for (size_t i = 0; i < size; i++) assert_true(pooled.data[i] == want.data[i]);
