@@ -25,6 +25,7 @@ typedef struct work {
     float *bias;                 /* of all groups, each a whole number of vectors */
     float *copy, *sums;
     bool windows; /* the tile itself pools */
+    bool grey;    /* conv_grey.c's, all but the strips */
 } work;
 
 /* Longer sums do better in tiles of any number of rows. */
@@ -115,6 +116,15 @@ static void place(const work *k, const conv_view *x, const conv_output *y, bool 
         conv_grid(samples, rows, w->out_w, y->sample, y->row, y->pixel, k->y_at);
 }
 
+static void run_grey(const work *k, const conv_view *x, int samples, int rows, const float *packed, bool relu,
+                     conv_output y, bool pooled, uint8_t *index) {
+    const conv_walk *w = &k->walk;
+    conv_grey g = {x->row, y.row, y.pixel, w->out_w / 2, pooled, relu};
+    for (int s = 0; s < samples; s++)
+        conv_grey_rows(&g, x->origin + s * x->sample, rows, packed, k->bias, w->group_out, y.y + s * y.sample,
+                       index ? index + s * y.sample : NULL);
+}
+
 /* Every strip of n samples. relu is the pooling's where there is one, else the tile's. */
 static void run_walk(const work *k, int n, const float *picture, const float *packed, bool relu,
                      conv_output y, const conv_pooling *pooling, uint8_t *index) {
@@ -141,8 +151,12 @@ static void run_walk(const work *k, int n, const float *picture, const float *pa
             conv_view x = conv_view_open(w, picture + s * sample, samples, r, rows, k->copy);
             if (s == 0 && r == 0) place(k, &x, &y, pooling != NULL);
             ptrdiff_t at = s * y.sample + r / pool_h * y.row;
-            run_strip(k, t, x.origin, samples * rows * w->out_w, packed, y.y + at, pooling,
-                      index ? index + at : NULL);
+            conv_output to = {y.y + at, y.sample, y.row, y.pixel};
+            uint8_t *to_index = index ? index + at : NULL;
+            if (k->grey)
+                run_grey(k, &x, samples, rows, packed, relu, to, pooling != NULL, to_index);
+            else
+                run_strip(k, t, x.origin, samples * rows * w->out_w, packed, to.y, pooling, to_index);
         }
 }
 
@@ -181,9 +195,10 @@ static int at_least_1(int size) {
 static size_t prepare_forward(work *k, const cnn_conv *c, int pool_h, int pool_w, void *scratch) {
     conv_walk w = conv_forward_walk(c);
     w.dots = conv_forward_dots(c);
-    k->windows = in_windows(&w, pool_h, pool_w);
-    bool sums = (pool_h > 1 || pool_w > 1) && !k->windows;
-    return prepare(k, &w, pool_h, sums, scratch);
+    k->grey = conv_is_grey(&w, pool_h, pool_w);
+    k->windows = in_windows(&w, pool_h, pool_w) && !k->grey;
+    bool sums = (pool_h > 1 || pool_w > 1) && !k->windows && !k->grey;
+    return prepare(k, &w, k->grey ? 2 : pool_h, sums, scratch);
 }
 
 void CNN_KERNEL(conv_forward)(const cnn_conv *c, int n, const float *x, const float *packed,

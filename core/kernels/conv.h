@@ -1,7 +1,8 @@
 /* Convolution kernels; see kernels.h for what each does.
  *
  * conv.c walks pictures for the forward pass and the gradient to the input, conv_spread.c is another way to
- * the latter, conv_weights.c goes to the gradient to the weights; conv_winograd.c and conv_winograd_weights.c
+ * the latter, conv_weights.c goes to the gradient to the weights; first layers have shorter ways (conv_grey.c and
+ * conv_weights_windows.c); conv_winograd.c and conv_winograd_weights.c
  * do all three for 3×3 kernels with fewer multiplications, and conv_way.c says which shape goes which way. All
  * hand the arithmetic to the one register tile of conv_tile.c, and padding to conv_view.c; but depthwise
  * convolution mostly goes its own way (conv_depthwise.c). conv_pack.c lays the weights out as the tile reads them;
@@ -68,6 +69,8 @@ void CNN_KERNEL(conv_grad_windows)(const cnn_conv *c, int n, const float *x, con
 #define conv_winograd_forward CNN_KERNEL(conv_winograd_forward)
 #define conv_winograd_grad_input CNN_KERNEL(conv_winograd_grad_input)
 #define conv_windows_scratch CNN_KERNEL(conv_windows_scratch)
+#define conv_is_grey CNN_KERNEL(conv_is_grey)
+#define conv_grey_rows CNN_KERNEL(conv_grey_rows)
 #define conv_slides CNN_KERNEL(conv_slides)
 #define conv_slide CNN_KERNEL(conv_slide)
 #define conv_slide_weights CNN_KERNEL(conv_slide_weights)
@@ -190,6 +193,18 @@ typedef struct conv_pooling {
 } conv_pooling;
 void conv_pool_block(const conv_pooling *p, int rows, int columns, int channels, const float *sums, float *y,
                      uint8_t *index);
+
+/* The forward pass over pictures of one channel, where conv_is_grey says so: an even number of rows of outputs, in
+ * squares, whose maxima are written if they are pooled. bias is of whole vectors. */
+typedef struct conv_grey {
+    ptrdiff_t row;          /* of the picture, in floats */
+    ptrdiff_t y_row, pixel; /* of what is written */
+    int squares;            /* in a row */
+    bool pooled, relu;
+} conv_grey;
+bool conv_is_grey(const conv_walk *w, int pool_h, int pool_w);
+void conv_grey_rows(const conv_grey *g, const float *x, int rows, const float *packed, const float *bias,
+                    int out_c, float *y, uint8_t *index);
 
 /* The gradient to the weights needs this much scratch, in bytes. */
 size_t conv_weights_scratch(const cnn_conv *c);
