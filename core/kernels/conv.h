@@ -236,7 +236,7 @@ void conv_winograd_grad_input(const cnn_conv *c, int n, const float *dy, const f
                               void *scratch);
 size_t conv_winograd_weights_scratch(const cnn_conv *c);
 void conv_winograd_grad_weights(const cnn_conv *c, int n, const float *x, const float *dy, float *dw,
-                                void *scratch);
+                                int part, int parts, void *scratch);
 /* Depthwise convolution where it has a kernel of its own: a walk in lanes, and the gradient to its weights.
  * bias is of whole vectors. */
 bool conv_slides(const conv_walk *w);

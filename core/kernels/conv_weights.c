@@ -157,11 +157,11 @@ void CNN_KERNEL(conv_grad_weights)(const cnn_conv *c, int n, const float *x, con
     CNN_KERNEL(conv_grad_weights_part)(c, n, x, dy, dw, db, 0, 1, scratch);
 }
 
-/* A part is some of dw's rows; Winograd's way, which has them all at once, is the first part's. */
+/* A part is some of dw's rows, or, on Winograd's way, which has these all at once, of its columns. */
 void CNN_KERNEL(conv_grad_weights_part)(const cnn_conv *c, int n, const float *x, const float *dy, float *dw,
                                         float *db, int part, int parts, void *scratch) {
     if (dw && conv_way_weights(c) == CONV_WINOGRAD) {
-        if (part == 0) conv_winograd_grad_weights(c, n, x, dy, dw, scratch);
+        conv_winograd_grad_weights(c, n, x, dy, dw, part, parts, scratch);
         dw = NULL;
         if (part > 0 || !db) return;
     }

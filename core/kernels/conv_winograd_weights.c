@@ -17,7 +17,8 @@ enum { IN = WINOGRAD_IN, OUT = WINOGRAD_OUT, POINTS = WINOGRAD_POINTS, CHUNK = 4
 
 typedef struct work {
     winograd_windows x, dy;
-    int high; /* rows of tiles of a sample */
+    int high;        /* rows of tiles of a sample */
+    int first, last; /* output channels to do */
     winograd_strip strip;
     int32_t *tile;             /* [tiles of a strip]: where each lies in x_points */
     int32_t *channel, *sum_at; /* [CHUNK]: where each lies in x_points, and in a point's sums */
@@ -107,22 +108,27 @@ static void run_block(const work *k, conv_tile t, int block, float *dw) {
 }
 
 static void run_strip(const work *k, winograd_strip s, const float *x, const float *dy, float *dw) {
-    int in_c = k->x.channels, out_c = k->dy.channels;
+    int in_c = k->x.channels;
     winograd_read(&k->x, s, x, 0, in_c, k->x_points, winograd_tile_size(in_c), winograd_round_up(in_c));
     conv_tile t = {.step = k->tile, .x_at = k->channel, .y_at = k->sum_at, .bias = k->zeros};
     t.steps = s.samples * s.rows * s.wide;
-    for (int block, first = 0; first < out_c; first += block) {
-        block = conv_block(false, out_c - first);
+    for (int block, first = k->first; first < k->last; first += block) {
+        block = conv_block(false, k->last - first);
         int lanes = winograd_round_up(block);
         winograd_read(&k->dy, s, dy, first, block, k->dy_points, lanes, winograd_panel_size(t.steps, lanes));
         run_block(k, t, block, dw + first);
     }
 }
 
+/* A part has some of the blocks of output channels. */
 void conv_winograd_grad_weights(const cnn_conv *c, int n, const float *x, const float *dy, float *dw,
-                                void *scratch) {
+                                int part, int parts, void *scratch) {
     work k;
     prepare(&k, c, scratch);
+    int blocks = winograd_quotient(c->out_c, CONV_LANES);
+    k.first = (int)((int64_t)blocks * part / parts) * CONV_LANES;
+    k.last = winograd_least((int)((int64_t)blocks * (part + 1) / parts) * CONV_LANES, c->out_c);
+    if (k.first >= k.last) return;
     memset(k.zeros, 0, CONV_LANES * sizeof(float));
     winograd_strip s = k.strip;
     conv_grid(1, 1, s.samples * s.rows * s.wide, 0, 0, winograd_tile_size(c->in_c), k.tile);

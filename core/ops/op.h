@@ -51,8 +51,7 @@ typedef struct cnn_op_call {
     bool training;
     bool backward_follows; /* for prepare: make the part that backward needs too */
     bool forward_done;     /* for prepare: no forward follows; grad_inputs tells what backward is for */
-    int64_t
-        once; /* samples, in all calls, that prepare is done for; 0: not known, or again and again the same ones */
+    int64_t once;          /* samples that prepare is done for, if they are all there will be; else 0 */
     uint64_t step; /* distinct for each training step: with the op's own seed, keys its random numbers */
     int64_t first_sample; /* the position in the batch of row 0: random numbers go by sample, not by call */
     const cnn_tensor *grad_output;
