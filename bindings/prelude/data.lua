@@ -8,15 +8,6 @@ local args, unknown, fail = cnn.nn.args, cnn.image.system.unknown, cnn.image.sys
 
 local channels = {grayscale = 1, rgb = 3, rgba = 4}
 
--- The largest part in the middle whose sides are as height to width.
-local function crop_to_ratio(image, height, width)
-  local rows, columns = image:shape(1), image:shape(2)
-  local high = math.max(1, math.min(rows, columns * height // width))
-  local wide = math.max(1, math.min(columns, rows * width // height))
-  local top, left = (rows - high) // 2, (columns - wide) // 2
-  return image[{{top + 1, top + high}, {left + 1, left + wide}}]
-end
-
 local function sides(size)
   local height, width
   if type(size) == "table" then height, width = size[1], size[2] else height, width = size, size end
@@ -41,10 +32,9 @@ function utils.load_img(...)
   if not count then unknown("load_img", "unknown color_mode", tostring(color_mode), channels) end
   local image = cnn.image.load(path, count)
   if target_size == nil then return image end
-  local height, width = sides(target_size)
-  if keep_aspect_ratio then image = crop_to_ratio(image, height, width) end
-  local smooth = interpolation == "bilinear" or interpolation == "bicubic"
-  return cnn.image.resize(image, {height, width}, interpolation or "nearest", smooth)
+  return cnn.image.resize{image, {sides(target_size)}, interpolation = interpolation or "nearest",
+                          antialias = interpolation == "bilinear" or interpolation == "bicubic",
+                          crop_to_aspect_ratio = keep_aspect_ratio}
 end
 
 --- An image as an array, with an axis of channels.
