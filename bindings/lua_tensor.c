@@ -14,14 +14,15 @@
 /* ---- the userdata and the collector -------------------------------------------------------------------- */
 
 /* Lua's collector sees a few bytes where there may be 100 MB. So whenever libcnn holds GROWTH more bytes, and
- * twice as many, as the least seen since the last collection, a full one is due. Memory is the process's, and
- * so is this. */
+ * nearly twice as many, as the least seen since the last collection, a full one is due: nearly, so that in a loop over
+ * tensors of one size it is due at the second. Memory is the process's; each thread has a Lua state of its own. */
 static _Thread_local size_t least_used, collect_at;
 enum { GROWTH = 64 << 20 };
 
 static void expect_from(size_t used) {
     least_used = used;
-    collect_at = used + (used > GROWTH ? used : GROWTH);
+    size_t growth = used - used / 8;
+    collect_at = used + (growth > GROWTH ? growth : GROWTH);
 }
 
 static void collect_if_grown(lua_State *L) {

@@ -575,20 +575,43 @@ static span seen_span(const cnn_warp *w, const line *l) {
                 between(l->y, l->dy, -1, (double)w->in_height, w->out_width));
 }
 
-/* Memory does not foresee slanted lines through a picture: one that fits into a cache is asked for in order, before. */
-ALWAYS void fetch(const cnn_warp *w, kind k, const void *in) {
-    int64_t bytes = w->in_height * w->in_width * k.channels * (k.bytes ? 1 : (int64_t)sizeof(float));
-    if (bytes > 1 << 20 || w->out_height < w->in_height / 2) return;
-    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch((const char *)in + i, 0, 2);
+/* Rows of a picture that were asked for, so that they come from memory while others are painted: hardware does not foresee
+ * slanted lines. */
+typedef struct fetched {
+    int64_t from, to;
+} fetched;
+
+static void fetch_rows(const char *in, int64_t row_bytes, int64_t from, int64_t to) {
+    for (int64_t at = from * row_bytes; at < to * row_bytes; at += 64) __builtin_prefetch(in + at, 0, 2);
+}
+
+/* The rows that the line sees, and some on either side, as far as they have not been asked for. */
+static void fetch_ahead(const cnn_warp *w, const line *l, const char *in, int64_t row_bytes, fetched *f) {
+    enum { AHEAD = 12 };
+    double start = limited(l->y), end = limited(l->y + l->dy * (double)w->out_width);
+    int64_t low = (int64_t)fmin(start, end) - AHEAD, high = (int64_t)fmax(start, end) + AHEAD;
+    low = low < 0 ? 0 : low < w->in_height ? low : w->in_height;
+    high = high < low ? low : high < w->in_height ? high : w->in_height;
+    if (f->to == f->from) *f = (fetched){low, low};
+    if (low < f->from) {
+        fetch_rows(in, row_bytes, low, f->from);
+        f->from = low;
+    }
+    if (high > f->to) {
+        fetch_rows(in, row_bytes, f->to, high);
+        f->to = high;
+    }
 }
 
 ALWAYS void warp_kind(const cnn_warp *w, kind k, const void *in, void *out) {
     float fill = fill_of(w, k);
-    fetch(w, k, in);
+    int64_t row_bytes = w->in_width * k.channels * (k.bytes ? 1 : (int64_t)sizeof(float));
+    fetched asked_for = {0};
     for (int64_t y = 0; y < w->out_height; y++) {
         void *row = element(k, out, y * w->out_width * k.channels);
         line l = line_of(&w->at, y);
         span seen = seen_span(w, &l);
+        fetch_ahead(w, &l, in, row_bytes, &asked_for);
         fill_pixels(k, fill, row, 0, seen.from);
         span copied = meet(copy_run(w, k, &l, in, row), seen);
         if (copied.to == 0) copied = (span){seen.to, seen.to};
