@@ -512,6 +512,11 @@ static cnn_status run_epoch(session *s, feed *train, feed *validation, int32_t *
     return notify(s, CNN_EPOCH_SAVE, epoch, NULL);
 }
 
+static void weigh_classes(cnn_samples *samples, const cnn_fit_options *o) {
+    samples->class_weight = o->class_weight;
+    samples->class_weight_count = o->class_weight_count;
+}
+
 /* A run that goes on where another process left it sees what that one would have seen next. */
 static cnn_status resume_stream(session *s, feed *train) {
     const cnn_fit_state *f = &s->state;
@@ -527,8 +532,7 @@ static cnn_status resume_stream(session *s, feed *train) {
     }
     cnn_stream_close(&train->stream);
     CNN_TRY(open_stream(train, s->model, "fit", true, &options));
-    train->stream.batch.class_weight = s->options->class_weight;
-    train->stream.batch.class_weight_count = s->options->class_weight_count;
+    weigh_classes(&train->stream.batch, s->options);
     return CNN_OK;
 }
 
@@ -599,9 +603,7 @@ static cnn_status open_feeds(feed *train, feed *validation, cnn_model *model, co
         validation->arrays.count = validation->arrays.x.items[0]->shape[0];
     }
     if (!o->dataset) CNN_TRY(split(o, &train->arrays, &validation->arrays));
-    cnn_samples *trained = o->dataset ? &train->stream.batch : &train->arrays;
-    trained->class_weight = o->class_weight;
-    trained->class_weight_count = o->class_weight_count;
+    weigh_classes(o->dataset ? &train->stream.batch : &train->arrays, o);
     CNN_TRY(expect_end("fit: validation_data", validation, "validation_steps"));
     return open_validation(validation, model, o->initial_epoch);
 }
@@ -648,8 +650,7 @@ cnn_status cnn_model_train_step(cnn_model *model, const cnn_fit_options *options
     CNN_TRY(cnn_samples_check(model, "train_on_batch", d));
     CNN_TRY(check_class_weight(model, "train_on_batch", options));
     d->count = d->x.items[0]->shape[0];
-    d->class_weight = options->class_weight;
-    d->class_weight_count = options->class_weight_count;
+    weigh_classes(d, options);
     if (d->count > INT32_MAX) return cnn_fail(CNN_ERROR_ARGUMENT, "train_on_batch: more than 2^31 samples");
     cnn_fit_options step = {.x = options->x,
                             .y = options->y,
