@@ -266,12 +266,6 @@ static unsigned check_axes(lua_State *L, int arg, int rank, const char *who) {
     return axes;
 }
 
-static bool opt_boolean(lua_State *L, int arg, const char *who, const char *name) {
-    if (!lua_isnoneornil(L, arg) && !lua_isboolean(L, arg))
-        lcnn_fail(L, "%s: '%s' must be true or false, got %s", who, name, luaL_tolstring(L, arg, NULL));
-    return lua_toboolean(L, arg);
-}
-
 static const char *const reduce_names[] = {"*axis", "keepdims", NULL};
 
 /*** Over all axes, one, or several: t:sum(), t:sum(axis), t:sum{axis, axis}, t:sum{axis, keepdims = true};
@@ -284,7 +278,7 @@ static int reduce(lua_State *L) {
     lcnn_args(L, 2, who, reduce_names);
     unsigned axes = check_axes(L, 2, rank, who);
     return lcnn_apply_reduce(L, (cnn_reduce_op)lcnn_upvalue_op(L), 1, axes,
-                             opt_boolean(L, 3, who, "keepdims"));
+                             lcnn_opt_boolean(L, 3, who, "keepdims", false));
 }
 
 /*** t:any() and t:all() are booleans; with an axis they are uint8 tensors.
@@ -295,7 +289,7 @@ static int any_or_all(lua_State *L) {
     int rank = lcnn_to_tensor(L, 1)->rank;
     lcnn_args(L, 2, who, reduce_names);
     unsigned axes = check_axes(L, 2, rank, who);
-    bool keepdims = opt_boolean(L, 3, who, "keepdims");
+    bool keepdims = lcnn_opt_boolean(L, 3, who, "keepdims", false);
     lua_pushinteger(L, 0);
     lcnn_apply_binary(L, CNN_NOT_EQUAL, 1, 4);
     lua_replace(L, 1);

@@ -193,6 +193,13 @@ double lcnn_check_number(lua_State *L, int arg, const char *who, const char *nam
     return lua_tonumber(L, arg);
 }
 
+bool lcnn_opt_boolean(lua_State *L, int arg, const char *who, const char *name, bool fallback) {
+    if (lua_isnoneornil(L, arg)) return fallback;
+    if (!lua_isboolean(L, arg))
+        lcnn_fail(L, "%s: '%s' must be true or false, got %s", who, name, luaL_tolstring(L, arg, NULL));
+    return lua_toboolean(L, arg);
+}
+
 /* ---- arguments ----------------------------------------------------------------------------------------- */
 
 static bool is_plain_table(lua_State *L, int index) {

@@ -155,14 +155,6 @@ static cnn_random generator(lua_State *L) {
     return cnn_random_split(&seeded);
 }
 
-static bool boolean(lua_State *L, int arg, const char *name, bool fallback) {
-    if (lua_isnil(L, arg)) return fallback;
-    if (!lua_isboolean(L, arg))
-        lcnn_fail(L, "train_test_split: '%s' must be true or false, got %s", name,
-                  luaL_tolstring(L, arg, NULL));
-    return lua_toboolean(L, arg);
-}
-
 /* Pushes positions [from, to) of those at index. */
 static int push_positions(lua_State *L, int index, int64_t from, int64_t to) {
     cnn_tensor *part;
@@ -194,7 +186,7 @@ static int train_test_split(lua_State *L) {
     cnn_split_options options = {.count = 0};
     int count = unpack_arrays(L, &options.count);
     part_sizes(L, &options);
-    options.shuffle = boolean(L, SHUFFLE, "shuffle", true);
+    options.shuffle = lcnn_opt_boolean(L, SHUFFLE, "train_test_split", "shuffle", true);
     cnn_random random = generator(L);
     options.random = &random;
     if (!lua_isnil(L, STRATIFY)) options.classes = lcnn_to_tensor(L, STRATIFY);

@@ -217,8 +217,7 @@ static folder_request read_folder(lua_State *L, cJSON *config) {
 }
 
 /* Pushes the pictures that config tells of, or a subset of them. */
-static const cnn_dataset *push_folder(lua_State *L, const folder_request *f, cJSON *config,
-                                      const char *subset) {
+static void push_folder(lua_State *L, const folder_request *f, cJSON *config, const char *subset) {
     int top = lua_gettop(L);
     if (subset) set_argument(L, config, "subset", cJSON_CreateString(subset));
     lcnn_push_text(L, cJSON_PrintUnformatted(config));
@@ -232,7 +231,6 @@ static const cnn_dataset *push_folder(lua_State *L, const folder_request *f, cJS
     }
     lua_replace(L, top + 1);
     lua_settop(L, top + 1);
-    return *box;
 }
 
 static void print_line(lua_State *L, const char *line) {
@@ -241,31 +239,20 @@ static void print_line(lua_State *L, const char *line) {
     lua_call(L, 1, 0);
 }
 
-static void print_used(lua_State *L, int64_t count, const char *subset) {
-    print_line(L, lua_pushfstring(L, "Using %I files for %s.", (LUAI_UACINT)count, subset));
-}
-
-/* How many there are without a split. */
-static int64_t count_all(lua_State *L, const folder_request *f, cJSON *config) {
-    cJSON_DeleteItemFromObjectCaseSensitive(config, "subset");
-    cJSON_DeleteItemFromObjectCaseSensitive(config, "validation_split");
-    return cnn_dataset_file_count(push_folder(L, f, config, NULL));
+static void print_used(lua_State *L, const cnn_dataset *part, const char *subset) {
+    LUAI_UACINT count = cnn_dataset_file_count(part);
+    print_line(L, lua_pushfstring(L, "Using %I files for %s.", count, subset));
 }
 
 /* Prints what Keras does, of one or both subsets from stack position first on. */
-static void tell(lua_State *L, const folder_request *f, cJSON *config, int first) {
+static void tell(lua_State *L, const folder_request *f, int first) {
     const cnn_dataset *part = lcnn_check_dataset(L, first);
-    int64_t used = cnn_dataset_file_count(part), others = 0, found = used;
     int classes = cnn_dataset_class_count(part);
-    if (f->both)
-        found += others = cnn_dataset_file_count(lcnn_check_dataset(L, first + 1));
-    else if (f->subset)
-        found = count_all(L, f, config);
-    lua_pushfstring(L, "Found %I files", (LUAI_UACINT)found);
+    lua_pushfstring(L, "Found %I files", (LUAI_UACINT)cnn_dataset_found_count(part));
     if (classes > 0) lua_pushfstring(L, "%s belonging to %d classes", lua_tostring(L, -1), classes);
     print_line(L, lua_pushfstring(L, "%s.", lua_tostring(L, -1)));
-    if (f->subset) print_used(L, used, f->both ? "training" : f->subset);
-    if (f->both) print_used(L, others, "validation");
+    if (f->subset) print_used(L, part, f->both ? "training" : f->subset);
+    if (f->both) print_used(L, lcnn_check_dataset(L, first + 1), "validation");
 }
 
 /*** Pictures in folders, one folder a class, as a dataset: of float32 [height, width, channels] from 0 to 255, and
@@ -297,7 +284,7 @@ static int image_dataset_from_directory(lua_State *L) {
     int first = lua_gettop(L) + 1;
     push_folder(L, &f, config, f.both ? "training" : NULL);
     if (f.both) push_folder(L, &f, config, "validation");
-    if (f.verbose) tell(L, &f, config, first);
+    if (f.verbose) tell(L, &f, first);
     lua_settop(L, first + f.both);
     return 1 + f.both;
 }
@@ -317,13 +304,6 @@ static int64_t opt_count(lua_State *L, int arg, const char *who, const char *nam
     if (lua_type(L, arg) == LUA_TNUMBER && (lua_tonumber(L, arg) == -1 || lua_tonumber(L, arg) == HUGE_VAL))
         return fallback;
     return check_integer(L, arg, who, name);
-}
-
-static bool opt_boolean(lua_State *L, int arg, const char *who, const char *name, bool fallback) {
-    if (lua_isnil(L, arg)) return fallback;
-    if (!lua_isboolean(L, arg))
-        lcnn_fail(L, "%s: '%s' must be true or false, got %s", who, name, luaL_tolstring(L, arg, NULL));
-    return lua_toboolean(L, arg);
 }
 
 /* Pushes what tostring calls a function or object that maps. */
@@ -354,7 +334,7 @@ static int map(lua_State *L) {
     lcnn_check_dataset(L, 1);
     lcnn_args(L, 2, "map", (const char *const[]){"map_func", "num_parallel_calls", "deterministic", NULL});
     opt_count(L, 3, "map", "num_parallel_calls", 0);
-    opt_boolean(L, 4, "map", "deterministic", true);
+    lcnn_opt_boolean(L, 4, "map", "deterministic", true);
     bool callable = lua_type(L, 2) == LUA_TFUNCTION || luaL_getmetafield(L, 2, "__call") != LUA_TNIL;
     if (!callable) lcnn_fail(L, "map: 'map_func' must be a function, got %s", luaL_tolstring(L, 2, NULL));
     cnn_dataset **box = new_step(L, push_map_text(L, 2));
@@ -379,7 +359,7 @@ static int batch(lua_State *L) {
     lcnn_check_dataset(L, 1);
     lcnn_args(L, 2, "batch", (const char *const[]){"batch_size", "drop_remainder", NULL});
     int64_t size = check_integer(L, 2, "batch", "batch_size");
-    bool drop = opt_boolean(L, 3, "batch", "drop_remainder", false);
+    bool drop = lcnn_opt_boolean(L, 3, "batch", "drop_remainder", false);
     cnn_dataset **box = new_step(L, lua_pushfstring(L, "batch(%I)", (LUAI_UACINT)size));
     lcnn_check(L, cnn_dataset_batch(box, lcnn_check_dataset(L, 1), size, drop));
     return 1;
@@ -399,7 +379,7 @@ static int shuffle(lua_State *L) {
     if (buffer < 1 && !lua_isnil(L, 2))
         lcnn_fail(L, "shuffle: 'buffer_size' must be at least 1, got %I", (LUAI_UACINT)buffer);
     uint64_t seed = lua_isnil(L, 3) ? 0 : (uint64_t)check_integer(L, 3, "shuffle", "seed");
-    bool reshuffle = opt_boolean(L, 4, "shuffle", "reshuffle_each_iteration", true);
+    bool reshuffle = lcnn_opt_boolean(L, 4, "shuffle", "reshuffle_each_iteration", true);
     const char *text = buffer > 0 ? lua_pushfstring(L, "shuffle(%I)", (LUAI_UACINT)buffer) : "shuffle()";
     cnn_dataset **box = new_step(L, text);
     lcnn_check(L, cnn_dataset_shuffle(box, lcnn_check_dataset(L, 1), buffer, lua_isnil(L, 3) ? NULL : &seed,

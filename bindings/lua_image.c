@@ -23,14 +23,6 @@ static lua_Integer opt_integer(lua_State *L, int arg, const char *who, const cha
     return value;
 }
 
-/* -1 if not given. */
-static int opt_boolean(lua_State *L, int arg, const char *who, const char *name) {
-    if (lua_isnil(L, arg)) return -1;
-    if (!lua_isboolean(L, arg))
-        lcnn_fail(L, "%s: '%s' must be true or false, got %s", who, name, luaL_tolstring(L, arg, NULL));
-    return lua_toboolean(L, arg);
-}
-
 /* The position of a word in words, NULL-terminated; fallback if not given. */
 static int opt_choice(lua_State *L, int arg, const char *who, const char *name, const char *const *words,
                       int fallback) {
@@ -84,7 +76,7 @@ static int image_load(lua_State *L) {
 static int image_save(lua_State *L) {
     lcnn_args(L, 1, "image.save", (const char *const[]){"path", "image", "scale", "quality", NULL});
     const char *path = lcnn_check_path(L, 1, "image.save", "path");
-    bool scale = opt_boolean(L, 3, "image.save", "scale") > 0;
+    bool scale = lcnn_opt_boolean(L, 3, "image.save", "scale", false);
     lua_Integer quality = opt_integer(L, 4, "image.save", "quality", 95);
     cnn_tensor *image = check_images(L, 2, "image.save", "image");
     lcnn_check(L, cnn_image_save(path, image, scale, quality < 1 || quality > 100 ? -1 : (int)quality));
@@ -112,9 +104,9 @@ static int image_resize(lua_State *L) {
     if (given < 1 || given > 2 || (given == 1 && lua_istable(L, 2)))
         lcnn_fail(L, "image.resize: 'size' must be {height, width} or one number, got %d numbers", given);
     int method = opt_choice(L, 3, "image.resize", "interpolation", methods, CNN_BILINEAR);
-    bool antialias = opt_boolean(L, 4, "image.resize", "antialias") > 0;
-    bool crop = opt_boolean(L, 5, "image.resize", "crop_to_aspect_ratio") > 0;
-    bool pad = opt_boolean(L, 6, "image.resize", "pad_to_aspect_ratio") > 0;
+    bool antialias = lcnn_opt_boolean(L, 4, "image.resize", "antialias", false);
+    bool crop = lcnn_opt_boolean(L, 5, "image.resize", "crop_to_aspect_ratio", false);
+    bool pad = lcnn_opt_boolean(L, 6, "image.resize", "pad_to_aspect_ratio", false);
     if (crop && pad)
         lcnn_fail(L,
                   "image.resize: only one of 'crop_to_aspect_ratio' and 'pad_to_aspect_ratio' can be true");
@@ -208,7 +200,7 @@ static int image_grid(lua_State *L) {
     if (!lua_isnil(L, 5)) o.background = lcnn_check_number(L, 5, "image.grid", "background");
     if ((o.columns == 0 && !lua_isnil(L, 2)) || o.zoom == 0) o.columns = -1;
     o.kind = (cnn_grid_kind)opt_choice(L, 6, "image.grid", "kind", kinds, CNN_GRID_AUTO);
-    int normalize = opt_boolean(L, 7, "image.grid", "normalize");
+    bool normalize = lcnn_opt_boolean(L, 7, "image.grid", "normalize", false);
     if (!lua_isnil(L, 7)) o.normalize = normalize ? 1 : -1;
     stack_list(L, 1);
     cnn_tensor *images = check_images(L, 1, "image.grid", "images"), *out;

@@ -522,6 +522,8 @@ CNN_API cnn_status cnn_dataset_from_directory(cnn_dataset **out, const char *dir
 CNN_API int cnn_dataset_class_count(const cnn_dataset *dataset);
 CNN_API const char *cnn_dataset_class_name(const cnn_dataset *dataset, int label);
 CNN_API int64_t cnn_dataset_file_count(const cnn_dataset *dataset);
+CNN_API int64_t
+cnn_dataset_found_count(const cnn_dataset *dataset); /* with those that a split left to others */
 CNN_API const char *cnn_dataset_file(const cnn_dataset *dataset, int64_t index, int *label);
 
 /* What a map does. Workers call it at the same time, each with what open made for it in its own thread. apply replaces

@@ -51,6 +51,7 @@ static const cnn_param params[] = {
 typedef struct pictures {
     cnn_dataset head;
     cnn_listing listing;
+    int64_t found;       /* as many as it had before a part was kept */
     cnn_listing classes; /* their names, as paths */
     int label_mode, channels, height, width;
     cnn_interpolation interpolation;
@@ -302,6 +303,7 @@ static cnn_status open_directory(cnn_dataset **out, const char *directory, const
     pictures *p = made;
     take_settings(p, s);
     cnn_status status = list(p, directory, s);
+    p->found = (int64_t)p->listing.count;
     if (status == CNN_OK && s->subset != ALL) status = keep_part(p, s);
     p->head.cardinality = (int64_t)p->listing.count;
     uint64_t seed = (uint64_t)s->seed;
@@ -345,6 +347,11 @@ const char *cnn_dataset_class_name(const cnn_dataset *dataset, int label) {
 int64_t cnn_dataset_file_count(const cnn_dataset *dataset) {
     const pictures *p = source_of(dataset);
     return p ? (int64_t)p->listing.count : 0;
+}
+
+int64_t cnn_dataset_found_count(const cnn_dataset *dataset) {
+    const pictures *p = source_of(dataset);
+    return p ? p->found : 0;
 }
 
 const char *cnn_dataset_file(const cnn_dataset *dataset, int64_t index, int *label) {

@@ -6,6 +6,7 @@
  * tell what it has done. Without threads, which a system may refuse, the caller does the same work when it wants an
  * element. */
 #include "data/dataset.h"
+#include "base/cpu.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "base/status.h"
@@ -134,12 +135,6 @@ static void *work(void *argument) {
 
 /* ---- taking ------------------------------------------------------------------------------------------------ */
 
-static double seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 /* Some tens of milliseconds, so that an interruption is seen soon. Called with the lock. */
 static void wait_a_little(cnn_iterator *it) {
     struct timespec until;
@@ -162,7 +157,7 @@ static void work_here(cnn_iterator *it) {
 static cnn_status wait_for(cnn_iterator *it, const slot *s) {
     cnn_status status = CNN_OK;
     pthread_mutex_lock(&it->lock);
-    double since = s->ready ? 0 : seconds();
+    double since = s->ready ? 0 : cnn_seconds();
     while (!s->ready && status == CNN_OK) {
         if (it->thread_count > 0)
             wait_a_little(it);
@@ -170,7 +165,7 @@ static cnn_status wait_for(cnn_iterator *it, const slot *s) {
             work_here(it);
         if (!s->ready && cnn_interrupted()) status = cnn_fail(CNN_ERROR_INTERRUPTED, "interrupted");
     }
-    if (since > 0) it->waited += seconds() - since;
+    if (since > 0) it->waited += cnn_seconds() - since;
     pthread_mutex_unlock(&it->lock);
     return status;
 }

@@ -2,13 +2,11 @@
  * RandomTranslation, RandomShear, RandomContrast and RandomBrightness, as in Keras. Where Keras 2 and 3 differ: each
  * picture has a contrast of its own, up or down, and flips in both directions are independent. */
 #include "layers/augmentation.h"
-#include "base/random.h"
 #include "base/status.h"
 #include "ops/activation.h"
 #include "ops/augment.h"
 #include "ops/shape.h"
 
-#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -24,10 +22,6 @@ typedef struct augmentation {
 } augmentation;
 
 /* ---- what all have in common ----------------------------------------------------------------------------- */
-
-int cnn_augmentation_seed(int given) {
-    return given != INT_MIN ? given : (int)(cnn_random_bits(cnn_default_random()) & INT_MAX);
-}
 
 /* Takes the tensor's reference over, and changes it for one of another shape. */
 static cnn_status reshape(cnn_tensor **tensor, int rank, const int64_t *sizes) {
@@ -236,7 +230,7 @@ static const cnn_param brightness_params[] = {
 
 static cnn_status init(cnn_layer *layer) {
     augmentation *self = (augmentation *)layer;
-    self->drawn_seed = cnn_augmentation_seed(self->seed);
+    self->drawn_seed = cnn_layer_seed(self->seed);
     return CNN_OK;
 }
 

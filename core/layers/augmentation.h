@@ -8,9 +8,6 @@
 cnn_status cnn_augmentation_apply(cnn_layer *layer, const cnn_op *op, const void *attributes,
                                   cnn_tensor **out, cnn_tensor *input, bool training);
 
-/* The seed to use: the given one, or where that is INT_MIN one drawn from the default generator. */
-int cnn_augmentation_seed(int given);
-
 /* Only channels last. Not all versions of Keras know the argument, and it is the default of all, so it is not written;
  * nor is the other one, of which only the default is supported. */
 #define CNN_AUGMENTATION_PARAMS(struct_)                                                                     \

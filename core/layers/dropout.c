@@ -1,10 +1,7 @@
 /* Dropout: in training, zeros a random part of its input. */
 #include "layers/layer.h"
-#include "base/random.h"
 #include "base/status.h"
 #include "ops/dropout.h"
-
-#include <limits.h>
 
 typedef struct dropout {
     cnn_layer layer;
@@ -26,8 +23,7 @@ static cnn_status init(cnn_layer *layer) {
     dropout *self = (dropout *)layer;
     if (!(self->rate < 1))
         return cnn_fail(CNN_ERROR_ARGUMENT, "Dropout: 'rate' must be below 1, got %g", self->rate);
-    self->drawn_seed = self->seed;
-    if (self->seed == INT_MIN) self->drawn_seed = (int)(cnn_random_bits(cnn_default_random()) & INT_MAX);
+    self->drawn_seed = cnn_layer_seed(self->seed);
     return CNN_OK;
 }
 

@@ -1,6 +1,7 @@
 #include "layers/layer.h"
 #include "layers/initializer.h"
 #include "base/memory.h"
+#include "base/random.h"
 #include "base/status.h"
 #include "base/text.h"
 #include "ops/shape.h"
@@ -308,6 +309,10 @@ cnn_status cnn_layer_expect_rank(const cnn_layer *layer, const cnn_tensor *input
     if (input->rank == rank) return CNN_OK;
     return cnn_fail(CNN_ERROR_SHAPE, "%s: expected %d axes %s, got an input of shape %s", layer->class->name,
                     rank, axes, cnn_shape_text(shape, sizeof shape, input->rank, input->shape));
+}
+
+int cnn_layer_seed(int given) {
+    return given != INT_MIN ? given : (int)(cnn_random_bits(cnn_default_random()) & INT_MAX);
 }
 
 cnn_status cnn_layer_check_steps(const cnn_layer *layer, const int strides[2], const int dilation_rate[2]) {

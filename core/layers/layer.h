@@ -100,6 +100,9 @@ void cnn_variable_release(cnn_variable *variable);
  * left: at first INT64_MAX. For those who make layers from files. */
 int64_t cnn_layer_weight_budget(int64_t bytes);
 
+/* The seed of a random layer: the one given or, of INT_MIN, one drawn from the default generator. */
+int cnn_layer_seed(int given);
+
 /* An error if a convolution's steps do not go together. */
 cnn_status cnn_layer_check_steps(const cnn_layer *layer, const int strides[2], const int dilation_rate[2]);
 

@@ -1,11 +1,9 @@
 /* Layers that disturb their input in training and pass it on otherwise: GaussianNoise, GaussianDropout and the
  * dropouts of whole channels. */
 #include "layers/layer.h"
-#include "base/random.h"
 #include "base/status.h"
 #include "ops/noise.h"
 
-#include <limits.h>
 #include <math.h>
 
 typedef struct noise {
@@ -55,8 +53,7 @@ static cnn_status init(cnn_layer *layer) {
     if (!(self->rate < 1))
         return cnn_fail(CNN_ERROR_ARGUMENT, "%s: 'rate' must be below 1, got %g", layer->class->name,
                         self->rate);
-    self->drawn_seed = self->seed;
-    if (self->seed == INT_MIN) self->drawn_seed = (int)(cnn_random_bits(cnn_default_random()) & INT_MAX);
+    self->drawn_seed = cnn_layer_seed(self->seed);
     return CNN_OK;
 }
 

@@ -37,32 +37,33 @@ static const cnn_param crop_params[] = {
 
 static cnn_status init_crop(cnn_layer *layer) {
     resizing *self = (resizing *)layer;
-    self->drawn_seed = cnn_augmentation_seed(self->seed);
+    self->drawn_seed = cnn_layer_seed(self->seed);
     return CNN_OK;
+}
+
+static cnn_status resize(cnn_layer *layer, cnn_tensor **out, cnn_tensor *input, bool training,
+                         int interpolation, int crop) {
+    const resizing *self = (resizing *)layer;
+    cnn_resize attributes = {.class = &cnn_op_resize.class,
+                             .height = self->height,
+                             .width = self->width,
+                             .interpolation = interpolation,
+                             .crop = crop};
+    return cnn_augmentation_apply(layer, &cnn_op_resize, &attributes, out, input, training);
 }
 
 static cnn_status call_resizing(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
                                 bool training) {
     const resizing *self = (resizing *)layer;
     (void)n;
-    cnn_resize attributes = {.class = &cnn_op_resize.class,
-                             .height = self->height,
-                             .width = self->width,
-                             .interpolation = self->interpolation,
-                             .crop = self->crop_to_aspect_ratio ? CNN_CROP_ASPECT : CNN_CROP_NONE};
-    return cnn_augmentation_apply(layer, &cnn_op_resize, &attributes, out, inputs[0], training);
+    return resize(layer, out, inputs[0], training, self->interpolation,
+                  self->crop_to_aspect_ratio ? CNN_CROP_ASPECT : CNN_CROP_NONE);
 }
 
 static cnn_status call_center(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,
                               bool training) {
-    const resizing *self = (resizing *)layer;
     (void)n;
-    cnn_resize attributes = {.class = &cnn_op_resize.class,
-                             .height = self->height,
-                             .width = self->width,
-                             .interpolation = CNN_BILINEAR,
-                             .crop = CNN_CROP_CENTER};
-    return cnn_augmentation_apply(layer, &cnn_op_resize, &attributes, out, inputs[0], training);
+    return resize(layer, out, inputs[0], training, CNN_BILINEAR, CNN_CROP_CENTER);
 }
 
 static cnn_status call_crop(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *inputs, int n,

@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "image/warp.h"
 
 #include <string.h>
 
@@ -41,35 +42,22 @@ static cnn_status flip_infer(const void *attributes, const cnn_tensor *const *in
     return cnn_augment_infer(&cnn_op_random_flip, inputs[0], info);
 }
 
-/* With channels a constant where it is called, the inner loop unrolls. */
-static inline void reverse_row(float *restrict out, const float *restrict in, int64_t width,
-                               int64_t channels) {
-    in += (width - 1) * channels;
-    for (int64_t x = 0; x < width; x++, out += channels, in -= channels)
-        for (int64_t c = 0; c < channels; c++) out[c] = in[c];
-}
-
-static void flip_row(float *out, const float *in, int64_t width, int64_t channels, bool reversed) {
-    if (!reversed)
-        memcpy(out, in, (size_t)(width * channels) * sizeof *out);
-    else if (channels == 3)
-        reverse_row(out, in, width, 3);
-    else
-        reverse_row(out, in, width, channels);
-}
-
-/* A flip is its own inverse and its own transpose. */
+/* A flip is its own inverse and its own transpose; a warp by whole pixels copies them as they are. */
 static void flip(const cnn_op_call *call, const cnn_tensor *x, cnn_tensor *out) {
     const cnn_random_flip *a = call->attributes;
-    int64_t height = x->shape[1], width = x->shape[2], channels = x->shape[3], row = width * channels;
-    const float *from = cnn_f32(x);
-    float *to = cnn_f32(out);
-    for (int64_t n = 0; n < x->shape[0]; n++, from += height * row) {
+    int64_t height = x->shape[1], width = x->shape[2], size = cnn_sample_size(x);
+    cnn_warp warp = {.in_height = height,
+                     .in_width = width,
+                     .out_height = height,
+                     .out_width = width,
+                     .channels = x->shape[3],
+                     .options = {.method = CNN_NEAREST, .fill = CNN_FILL_NEAREST}};
+    for (int64_t n = 0; n < x->shape[0]; n++) {
         double numbers[4];
         cnn_augment_draw(CNN_FLIP, a->seed, call->step, call->first_sample + n, numbers);
         bool across = a->horizontal && numbers[0] < 0.5, down = a->vertical && numbers[1] < 0.5;
-        for (int64_t y = 0; y < height; y++, to += row)
-            flip_row(to, from + (down ? height - 1 - y : y) * row, width, channels, across);
+        warp.at = cnn_affine_centred(cnn_affine_scale(across ? -1 : 1, down ? -1 : 1), height, width);
+        cnn_warp_picture(&warp, cnn_f32(x) + n * size, cnn_f32(out) + n * size);
     }
 }
 
