@@ -30,7 +30,7 @@ OPT     += -ffp-contract=off
 
 # pkg-config is itself one of the packages that setup installs: it is asked when something is compiled, once.
 PKGS       := openblas hdf5 libzip libcjson libjpeg zlib
-PROG_PKGS  := lua5.4 libedit stb
+PROG_PKGS  := lua5.4 libedit chafa stb
 PKG_CFLAGS  = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS) $(PROG_PKGS) 2>/dev/null))$(PKG_CFLAGS)
 PKG_LIBS    = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS) 2>/dev/null))$(PKG_LIBS)
 LUA_LIBS    = $(eval LUA_LIBS := $$(shell pkg-config --libs lua5.4 2>/dev/null))$(LUA_LIBS)
@@ -160,8 +160,9 @@ clean:
 
 # Debian's packages: to build and run, to test, to race. Missing ones are installed where root or sudo may.
 PACKAGES := gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libopenblas-dev libstb-dev libhdf5-dev libzip-dev \
-            libcjson-dev libjpeg-dev zlib1g-dev libedit-dev curl ca-certificates gnuplot-nox dataset-fashion-mnist
-TEST_PACKAGES  := libcmocka-dev lua-unit lua-check clang-format mandoc python3 python3-h5py graphviz
+            libcjson-dev libjpeg-dev zlib1g-dev libedit-dev libchafa-dev libglib2.0-dev curl ca-certificates \
+            gnuplot-nox dataset-fashion-mnist
+TEST_PACKAGES  := libcmocka-dev lua-unit lua-check lua-ldoc clang-format mandoc python3 python3-h5py graphviz tmux
 BENCH_PACKAGES := python3-torch python3-pil g++ libdnnl-dev
 
 installed = $(shell dpkg-query -W -f '$${db:Status-Abbrev} $${binary:Package}\n' $(1) 2>/dev/null | sed -n 's/^.i  *\([^: ]*\).*/\1/p')
