@@ -56,7 +56,7 @@ static bool bounded(const cnn_param *param, double value) {
 
 static cnn_status out_of_bounds(const char *who, const cnn_param *param, const cJSON *value) {
     char what[64];
-    if (param->high != 0)
+    if (param->high != 0 && isfinite(param->high))
         snprintf(what, sizeof what, "between %g and %g", param->low, param->high);
     else
         snprintf(what, sizeof what, "at least %g", param->low);

@@ -1,6 +1,6 @@
 /* Objects made from classes: a layer, an optimizer, a loss is a C struct whose class lists its arguments in a
  * table of cnn_param. That one table reads a JSON config into the struct with every check and message, writes
- * it back for saving, orders the positional arguments of Lua, and gives help() its text. */
+ * it back for saving, orders the positional arguments of Lua, and tells help() of the arguments. */
 #ifndef CNN_BASE_CONFIG_H
 #define CNN_BASE_CONFIG_H
 
@@ -72,14 +72,12 @@ typedef struct cnn_class {
     const char *aliases;     /* beside the name in lower case with underscores: "mse MSE"; may be NULL */
     size_t size;             /* of the struct, whose first member is `const cnn_class *class` */
     const cnn_param *params; /* ends with a NULL name; the order is that of positional arguments */
-    const char *help;        /* a sentence or more, for help() */
 } cnn_class;
 
-#define CNN_CLASS(kind_, name_, aliases_, struct_, params_, help_)                                           \
-    {                                                                                                        \
-        .kind = kind_, .name = name_, .aliases = aliases_, .size = sizeof(struct_), .params = params_,       \
-        .help = help_                                                                                        \
-    }
+/* What help() says of a class is not in the struct: it stands in the comment above the class's definition, from where
+ * it is taken when the program is built. */
+#define CNN_CLASS(kind_, name_, aliases_, struct_, params_)                                                  \
+    { .kind = kind_, .name = name_, .aliases = aliases_, .size = sizeof(struct_), .params = params_ }
 
 /* Every object begins so. */
 typedef struct cnn_object {

@@ -125,36 +125,79 @@ static void hue(const cnn_step *step, cnn_frame *frame, cnn_random *random) {
     }
 }
 
+/*** Multiplies how far values are from black by a random factor; they are kept within value_range.
+@class cnn.augment.brightness
+@raise a range that is neither a number nor {low, high}
+@usage
+brighter = cnn.augment.brightness{{2, 2}}
+brighter(cnn.tensor{0, 50, 200}:reshape{1, 3, 1}):reshape{3}
+--> float32 (3,)
+--> [  0. 100. 255.]
+*/
 static const cnn_step_class brightness_class = {
-    .class = CNN_CLASS("augmentation", "brightness", NULL, tone, factor_params,
-                       "Multiplies how far values are from black."),
+    .class = CNN_CLASS("augmentation", "brightness", NULL, tone, factor_params),
     .check = factor_check,
     .change = brightness};
 
-static const cnn_step_class brightness_delta_class = {.class = CNN_CLASS("augmentation", "brightness_delta",
-                                                                         NULL, tone, delta_params,
-                                                                         "Adds the same to all values."),
-                                                      .check = delta_check,
-                                                      .change = brightness_delta};
+/*** Adds a random number to all values of each picture; they are kept within value_range.
+The range counts in shares of the way from black to white: 0.2 is up to 51 of 255 either way.
+@class cnn.augment.brightness_delta
+@raise a range that is neither a number nor {low, high}
+@usage
+brighter = cnn.augment.brightness_delta{{0.2, 0.2}}
+brighter(cnn.tensor{0, 100, 250}:reshape{1, 3, 1}):reshape{3}
+--> float32 (3,)
+--> [ 51. 151. 255.]
+*/
+static const cnn_step_class brightness_delta_class = {
+    .class = CNN_CLASS("augmentation", "brightness_delta", NULL, tone, delta_params),
+    .check = delta_check,
+    .change = brightness_delta};
 
+/*** Multiplies by a random factor how far values are from the mean of their channel; they are kept within value_range.
+@class cnn.augment.contrast
+@raise a range that is neither a number nor {low, high}
+@usage
+half = cnn.augment.contrast{{0.5, 0.5}}
+half(cnn.tensor{100, 200}:reshape{1, 2, 1}):reshape{2}
+--> float32 (2,)
+--> [125. 175.]
+*/
 static const cnn_step_class contrast_class = {
-    .class = CNN_CLASS("augmentation", "contrast", NULL, tone, factor_params,
-                       "Multiplies how far values are from the mean of their channel."),
+    .class = CNN_CLASS("augmentation", "contrast", NULL, tone, factor_params),
     .check = factor_check,
     .change = contrast};
 
+/*** Multiplies by a random factor how far colours are from the grey of their brightness: 0 makes a grey picture.
+Pictures have three channels, or four of which the last stays. The brightness is that of ITU-R BT.601.
+@class cnn.augment.saturation
+@raise pictures without colours
+@usage
+grey = cnn.augment.saturation{{0, 0}}
+grey(cnn.tensor({{{255, 0, 0}}}, "uint8")):reshape{3}
+--> uint8 (3,)
+--> [76 76 76]
+*/
 static const cnn_step_class saturation_class = {
-    .class = CNN_CLASS("augmentation", "saturation", NULL, tone, factor_params,
-                       "Multiplies how far colours are from grey."),
+    .class = CNN_CLASS("augmentation", "saturation", NULL, tone, factor_params),
     .colors = true,
     .check = factor_check,
     .change = saturation};
 
-static const cnn_step_class hue_class = {
-    .class = CNN_CLASS("augmentation", "hue", NULL, tone, hue_params, "Turns the wheel of colours."),
-    .colors = true,
-    .check = delta_check,
-    .change = hue};
+/*** Turns the wheel of colours by a random share of a turn: a third makes green of red.
+The largest and the smallest of a pixel's values stay. Pictures have three channels, or four of which the last stays.
+@class cnn.augment.hue
+@raise pictures without colours
+@usage
+third = cnn.augment.hue{{1 / 3, 1 / 3}}
+third(cnn.tensor({{{255, 0, 0}}}, "uint8")):reshape{3}
+--> uint8 (3,)
+--> [  0 255   0]
+*/
+static const cnn_step_class hue_class = {.class = CNN_CLASS("augmentation", "hue", NULL, tone, hue_params),
+                                         .colors = true,
+                                         .check = delta_check,
+                                         .change = hue};
 
 /* ---- channel_shift --------------------------------------------------------------------------------------- */
 
@@ -194,9 +237,18 @@ static void channel_shift_change(const cnn_step *step, cnn_frame *frame, cnn_ran
     }
 }
 
+/*** Adds a random number to all values of each picture, or with per_channel another one to each channel.
+As by Keras's ImageDataGenerator, values are kept between the smallest and the largest of the picture.
+@class cnn.augment.channel_shift
+@raise a range that is neither a number nor {low, high}
+@usage
+shift = cnn.augment.channel_shift{{20, 20}}
+shift(cnn.tensor{0, 100, 250}:reshape{1, 3, 1}):reshape{3}
+--> float32 (3,)
+--> [ 20. 120. 250.]
+*/
 static const cnn_step_class channel_shift_class = {
-    .class = CNN_CLASS("augmentation", "channel_shift", NULL, channel_shift, channel_shift_params,
-                       "Adds a number to the values of channels."),
+    .class = CNN_CLASS("augmentation", "channel_shift", NULL, channel_shift, channel_shift_params),
     .check = channel_shift_check,
     .change = channel_shift_change};
 
@@ -222,9 +274,15 @@ static void noise_change(const cnn_step *step, cnn_frame *frame, cnn_random *ran
     }
 }
 
+/*** Adds normal random numbers to all values of each picture, another to each.
+@class cnn.augment.noise
+@usage
+noise = cnn.augment.noise{10}
+x = noise(cnn.zeros{100, 100, 1})
+("%.0f"):format(x:std():item())  --> 10
+*/
 static const cnn_step_class noise_class = {
-    .class = CNN_CLASS("augmentation", "noise", NULL, noise, noise_params, "Adds normal numbers."),
-    .change = noise_change};
+    .class = CNN_CLASS("augmentation", "noise", NULL, noise, noise_params), .change = noise_change};
 
 /* ---- rescale, normalize, clip ------------------------------------------------------------------------------ */
 
@@ -245,9 +303,17 @@ static void rescale_change(const cnn_step *step, cnn_frame *frame, cnn_random *r
     scale_values(frame, s->scale, s->offset, &(cnn_range){-INFINITY, INFINITY});
 }
 
+/*** Multiplies values with a number and adds another; of bytes it makes float32.
+@class cnn.augment.rescale
+@usage
+unit = cnn.augment.rescale{1 / 255}
+unit(cnn.tensor({{{0, 51, 255}}}, "uint8")):dtype()  --> float32
+cnn.augment.rescale{2, 1}(cnn.tensor{0, 1, 2}:reshape{1, 3, 1}):reshape{3}
+--> float32 (3,)
+--> [1. 3. 5.]
+*/
 static const cnn_step_class rescale_class = {
-    .class = CNN_CLASS("augmentation", "rescale", NULL, rescale, rescale_params,
-                       "Multiplies values and adds to them; of bytes it makes float32."),
+    .class = CNN_CLASS("augmentation", "rescale", NULL, rescale, rescale_params),
     .real = true,
     .change = rescale_change};
 
@@ -277,9 +343,16 @@ static void normalize_change(const cnn_step *step, cnn_frame *frame, cnn_random 
     for (int64_t i = 0; i < count; i++) x[i] = (float)((x[i] - from) * factor);
 }
 
+/*** Gives each picture mean 0 and standard deviation 1; of bytes it makes float32.
+As samplewise_center and samplewise_std_normalization of Keras's ImageDataGenerator.
+@class cnn.augment.normalize
+@usage
+normalize = cnn.augment.normalize{}
+x = normalize(cnn.tensor{10, 30, 10, 30}:reshape{2, 2, 1}):reshape{4}
+("%.3f, %.3f"):format(x[1], x[2])  --> -1.000, 1.000
+*/
 static const cnn_step_class normalize_class = {
-    .class = CNN_CLASS("augmentation", "normalize", NULL, normalize, normalize_params,
-                       "Gives each picture mean 0 and deviation 1; of bytes it makes float32."),
+    .class = CNN_CLASS("augmentation", "normalize", NULL, normalize, normalize_params),
     .real = true,
     .change = normalize_change};
 
@@ -305,10 +378,16 @@ static void clip_change(const cnn_step *step, cnn_frame *frame, cnn_random *rand
     scale_values(frame, 1, 0, &(cnn_range){s->low, s->high});
 }
 
-static const cnn_step_class clip_class = {
-    .class = CNN_CLASS("augmentation", "clip", NULL, clip, clip_params, "Keeps values between two numbers."),
-    .check = clip_check,
-    .change = clip_change};
+/*** Keeps values between two numbers: after noise, say.
+@class cnn.augment.clip
+@usage
+cnn.augment.clip{0, 1}(cnn.tensor{-1, 0.5, 2}:reshape{1, 3, 1}):reshape{3}
+--> float32 (3,)
+--> [0.  0.5 1. ]
+*/
+static const cnn_step_class clip_class = {.class = CNN_CLASS("augmentation", "clip", NULL, clip, clip_params),
+                                          .check = clip_check,
+                                          .change = clip_change};
 
 const cnn_step_class *const cnn_steps_color[] = {&brightness_class,
                                                  &brightness_delta_class,

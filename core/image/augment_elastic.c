@@ -85,10 +85,17 @@ static void change(const cnn_step *step, cnn_frame *frame, cnn_random *random) {
     }
 }
 
-static const cnn_step_class elastic_class = {
-    .class = CNN_CLASS("augmentation", "elastic", NULL, elastic, params, "Distorts a picture like rubber."),
-    .moves = true,
-    .scratch = scratch_of,
-    .change = change};
+/*** Distorts each picture like rubber (Simard et al. 2003): pixels are moved at random, neighbours alike.
+Each pixel's way is drawn from ±alpha, then smoothed by a Gaussian of deviation sigma, which leaves much less of it.
+@class cnn.augment.elastic
+@usage
+elastic = cnn.augment.elastic{34, 4}
+elastic(cnn.zeros{8, 28, 28, 1}):shape()  --> {8, 28, 28, 1}
+*/
+static const cnn_step_class elastic_class = {.class =
+                                                 CNN_CLASS("augmentation", "elastic", NULL, elastic, params),
+                                             .moves = true,
+                                             .scratch = scratch_of,
+                                             .change = change};
 
 const cnn_step_class *const cnn_steps_elastic[] = {&elastic_class, NULL};

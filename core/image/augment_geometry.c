@@ -31,8 +31,22 @@ static cnn_affine rotate_place(const cnn_step *step, int64_t height, int64_t wid
     return cnn_affine_rotation(cnn_range_draw(&((const rotate *)step)->range, random) * pi / 180);
 }
 
+/*** Turns each picture by a random angle about its middle.
+
+rotate{15} is from -15° to 15°, rotate{{0, 90}} from 0° to 90°, counter-clockwise above 0. Neighbouring steps that
+move pixels (rotate, shift, shear, zoom, flip) are done in one pass, so that the picture is sampled once.
+@class cnn.augment.rotate
+@raise no angle; degrees that are neither a number nor {low, high}
+@usage
+quarter = cnn.augment.rotate{{90, 90}}
+quarter(cnn.tensor{1, 2, 3, 4}:reshape{2, 2, 1}):reshape{2, 2}
+--> float32 (2, 2)
+--> [[2. 4.]
+-->  [1. 3.]]
+cnn.augment.rotate{15}(cnn.zeros{8, 32, 32, 3}):shape()  --> {8, 32, 32, 3}
+*/
 static const cnn_step_class rotate_class = {
-    .class = CNN_CLASS("augmentation", "rotate", NULL, rotate, rotate_params, "Turns a picture."),
+    .class = CNN_CLASS("augmentation", "rotate", NULL, rotate, rotate_params),
     .check = rotate_check,
     .place = rotate_place};
 
@@ -70,10 +84,21 @@ static cnn_affine shift_place(const cnn_step *step, int64_t height, int64_t widt
     return cnn_affine_translation(draw_pixels(&s->right, width, random), down);
 }
 
-static const cnn_step_class shift_class = {
-    .class = CNN_CLASS("augmentation", "shift", NULL, shift, shift_params, "Moves a picture."),
-    .check = shift_check,
-    .place = shift_place};
+/*** Moves each picture down or up, and to the sides, by a random amount.
+Numbers below 1 are shares of the picture's size, others pixels: shift{0.1, 0.1} is up to a tenth either way,
+shift{width = 3} up to three pixels.
+@class cnn.augment.shift
+@raise a range that is neither a number nor {low, high}
+@usage
+right = cnn.augment.shift{width = {1, 1}, fill_mode = "constant"}
+right(cnn.tensor{1, 2, 3, 4}:reshape{1, 4, 1}):reshape{4}
+--> float32 (4,)
+--> [0. 1. 2. 3.]
+*/
+static const cnn_step_class shift_class = {.class =
+                                               CNN_CLASS("augmentation", "shift", NULL, shift, shift_params),
+                                           .check = shift_check,
+                                           .place = shift_place};
 
 /* ---- shear --------------------------------------------------------------------------------------------- */
 
@@ -103,10 +128,21 @@ static cnn_affine shear_place(const cnn_step *step, int64_t height, int64_t widt
     return cnn_affine_shear(tan(cnn_range_draw(&((const shear *)step)->range, random) * pi / 180), 0);
 }
 
-static const cnn_step_class shear_class = {
-    .class = CNN_CLASS("augmentation", "shear", NULL, shear, shear_params, "Shears a picture sideways."),
-    .check = shear_check,
-    .place = shear_place};
+/*** Shears each picture sideways by a random angle, about its middle row: upright lines lean.
+@class cnn.augment.shear
+@raise degrees that are not between -90 and 90
+@usage
+lean = cnn.augment.shear{{45, 45}, fill_mode = "constant"}
+lean(cnn.ones{3, 5, 1}):reshape{3, 5}
+--> float32 (3, 5)
+--> [[0. 1. 1. 1. 1.]
+-->  [1. 1. 1. 1. 1.]
+-->  [1. 1. 1. 1. 0.]]
+*/
+static const cnn_step_class shear_class = {.class =
+                                               CNN_CLASS("augmentation", "shear", NULL, shear, shear_params),
+                                           .check = shear_check,
+                                           .place = shear_place};
 
 /* ---- zoom ---------------------------------------------------------------------------------------------- */
 
@@ -140,10 +176,24 @@ static cnn_affine zoom_place(const cnn_step *step, int64_t height, int64_t width
     return cnn_affine_scale(s->uniform ? higher : wider, higher);
 }
 
-static const cnn_step_class zoom_class = {
-    .class = CNN_CLASS("augmentation", "zoom", NULL, zoom, zoom_params, "Makes a picture larger or smaller."),
-    .check = zoom_check,
-    .place = zoom_place};
+/*** Makes what is seen in each picture larger or smaller by random factors, about its middle; the size stays.
+
+zoom{0.2} is from 0.8 to 1.2, zoom{{1, 2}} up to twice as large; height and width each have a factor, unless uniform
+is true.
+@class cnn.augment.zoom
+@raise factors that are not above 0
+@usage
+twice = cnn.augment.zoom{{2, 2}, interpolation = "nearest"}
+twice(cnn.arange{16, dtype = "float32"}:reshape{4, 4, 1}):reshape{4, 4}
+--> float32 (4, 4)
+--> [[ 5.  5.  6.  6.]
+-->  [ 5.  5.  6.  6.]
+-->  [ 9.  9. 10. 10.]
+-->  [ 9.  9. 10. 10.]]
+*/
+static const cnn_step_class zoom_class = {.class = CNN_CLASS("augmentation", "zoom", NULL, zoom, zoom_params),
+                                          .check = zoom_check,
+                                          .place = zoom_place};
 
 /* ---- flip ---------------------------------------------------------------------------------------------- */
 
@@ -176,10 +226,20 @@ static cnn_affine flip_place(const cnn_step *step, int64_t height, int64_t width
     return cnn_affine_scale(s->mode != VERTICAL && sides ? -1 : 1, s->mode != HORIZONTAL && ends ? -1 : 1);
 }
 
-static const cnn_step_class flip_class = {
-    .class = CNN_CLASS("augmentation", "flip", NULL, flip, flip_params, "Mirrors a picture."),
-    .check = flip_check,
-    .place = flip_place};
+/*** Mirrors each picture or not, by chance: left and right, up and down, or each of them by itself.
+@class cnn.augment.flip
+@raise a mode that is not there
+@usage
+mirror = cnn.augment.flip{probability = 1}
+mirror(cnn.tensor{1, 2, 3}:reshape{1, 3, 1}):reshape{3}
+--> float32 (3,)
+--> [3. 2. 1.]
+cnn.augment.flip{"sideways"}
+--> error: flip: 'mode' must be one of 'horizontal', 'vertical', 'horizontal_and_vertical', got "sideways"
+*/
+static const cnn_step_class flip_class = {.class = CNN_CLASS("augmentation", "flip", NULL, flip, flip_params),
+                                          .check = flip_check,
+                                          .place = flip_place};
 
 const cnn_step_class *const cnn_steps_geometry[] = {&rotate_class, &shift_class, &shear_class,
                                                     &zoom_class,   &flip_class,  NULL};

@@ -92,14 +92,36 @@ static void cutmix(const cnn_step *step, cnn_frame *frame, const cnn_mix *mix, c
     blend_values(mix->label, mix->labels + partner * mix->classes, 1 - cut, mix->classes);
 }
 
-static const cnn_step_class mixup_class = {.class =
-                                               CNN_CLASS("augmentation", "mixup", NULL, blend, mixup_params,
-                                                         "Blends pictures of a batch, and their labels."),
-                                           .mix = mixup};
+/*** Blends each picture of a batch with another one of it, and their labels alike (Zhang et al. 2018).
 
+share · picture + (1 - share) · other, the share drawn from a Beta(alpha, alpha) distribution. Pictures are [N,H,W,C],
+labels one-hot [N,classes].
+@class cnn.augment.mixup
+@raise one picture alone; labels that are not one-hot
+@usage
+images = cnn.zeros{2, 1, 1, 1}
+images[2] = 1
+labels = cnn.tensor{{1, 0}, {0, 1}}
+x, y = cnn.augment.mixup{1}(images, labels)
+x[1]:item() == y[{1, 2}]              -- as much of the white one in the picture as in its label
+--> true
+*/
+static const cnn_step_class mixup_class = {
+    .class = CNN_CLASS("augmentation", "mixup", NULL, blend, mixup_params), .mix = mixup};
+
+/*** Puts a rectangle of another picture of the batch into each one, and mixes their labels by area (Yun et al. 2019).
+The area that is kept is drawn from a Beta(alpha, alpha) distribution. Pictures are [N,H,W,C], labels one-hot
+[N,classes].
+@class cnn.augment.cutmix
+@raise one picture alone; labels that are not one-hot
+@usage
+images = cnn.zeros{2, 8, 8, 1}
+images[2] = 1
+x, y = cnn.augment.cutmix{}(images, cnn.tensor{{1, 0}, {0, 1}})
+x[1]:mean():item() == y[{1, 2}]       -- as much of the white one in the picture as in its label
+--> true
+*/
 static const cnn_step_class cutmix_class = {
-    .class = CNN_CLASS("augmentation", "cutmix", NULL, blend, cutmix_params,
-                       "Puts rectangles of pictures into others of a batch, and mixes their labels by area."),
-    .mix = cutmix};
+    .class = CNN_CLASS("augmentation", "cutmix", NULL, blend, cutmix_params), .mix = cutmix};
 
 const cnn_step_class *const cnn_steps_mix[] = {&mixup_class, &cutmix_class, NULL};

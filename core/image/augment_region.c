@@ -51,8 +51,15 @@ static void crop_change(const cnn_step *step, cnn_frame *frame, cnn_random *rand
     frame->width = s->width;
 }
 
-static const cnn_step_class crop_class = {.class = CNN_CLASS("augmentation", "crop", NULL, crop, crop_params,
-                                                             "A part of the picture, somewhere in it."),
+/*** Takes a part of each picture, at a random place.
+@class cnn.augment.crop
+@raise pictures that are smaller than the part
+@usage
+crop = cnn.augment.crop{24, 24}
+crop(cnn.zeros{8, 32, 32, 3}):shape()  --> {8, 24, 24, 3}
+crop(cnn.zeros{16, 16, 3})             --> error: crop: expected pictures of at least 24 by 24, got 16 by 16
+*/
+static const cnn_step_class crop_class = {.class = CNN_CLASS("augmentation", "crop", NULL, crop, crop_params),
                                           .moves = true,
                                           .check = crop_check,
                                           .resize = crop_resize,
@@ -122,9 +129,18 @@ static void erase_change(const cnn_step *step, cnn_frame *frame, cnn_random *ran
     }
 }
 
-static const cnn_step_class erase_class = {
-    .class = CNN_CLASS("augmentation", "erase", NULL, erase, erase_params, "Fills a random rectangle."),
-    .check = erase_check,
-    .change = erase_change};
+/*** Fills a random rectangle of each picture, so that no single part of it can be relied on (Zhong et al. 2017).
+Its area is a share of the picture's from `scale`, its height over its width from `ratio`.
+@class cnn.augment.erase
+@raise a scale, ratio or value_range that is not two numbers that rise
+@usage
+erase = cnn.augment.erase{probability = 1, scale = {0.25, 0.25}, ratio = {1, 1}}
+x = erase(cnn.ones{8, 8, 1})
+x:sum():item()  --> 48.0
+*/
+static const cnn_step_class erase_class = {.class =
+                                               CNN_CLASS("augmentation", "erase", NULL, erase, erase_params),
+                                           .check = erase_check,
+                                           .change = erase_change};
 
 const cnn_step_class *const cnn_steps_region[] = {&crop_class, &erase_class, NULL};

@@ -732,9 +732,29 @@ static const cnn_param params[] = {
     {0}};
 
 extern const cnn_callback_class cnn_callback_backup;
+/*** Goes on with a training that was interrupted, as if it never had been.
+At the end of epochs, or every save_freq batches, it keeps weights, optimizer, random generators and the states of all
+callbacks in the folder backup_dir; the same fit, called again, begins there and ends with the same weights, bit for
+bit. When training has ended the backup is deleted.
+@class cnn.callbacks.BackupAndRestore
+@raise a backup of another model or training; a folder that cannot be written
+@usage
+function train(failing)
+  local epochs, model = {}, cnn.Sequential{layers.Dense{1, input_shape = {1}}}
+  model:compile{optimizer = "adam", loss = "mse"}
+  local watch = cnn.callbacks.LambdaCallback{on_epoch_begin = function(epoch)
+    table.insert(epochs, epoch)
+    if epoch == failing then error "power cut" end
+  end}
+  pcall(model.fit, model, {cnn.ones{8, 1}, cnn.zeros{8, 1}, epochs = 5, verbose = 0,
+    callbacks = {cnn.callbacks.BackupAndRestore{"backup"}, watch}})
+  return epochs
+end
+train(3)  --> {1, 2, 3}
+train()   --> {3, 4, 5}
+*/
 const cnn_callback_class cnn_callback_backup = {
-    .class = CNN_CLASS("callback", "BackupAndRestore", NULL, backup, params,
-                       "Goes on with a training that was interrupted, as if it never had been."),
+    .class = CNN_CLASS("callback", "BackupAndRestore", NULL, backup, params),
     .check = check,
     .on = on,
     .close = close_callback,

@@ -280,9 +280,25 @@ static const cnn_param params[] = {
     {0}};
 
 extern const cnn_callback_class cnn_callback_model_checkpoint;
+/*** Saves the model while it is trained: after each epoch, or when a figure has become better.
+The name of the file decides its kind, as for model:save: .keras, .h5 or .hdf5, and with save_weights_only .weights.h5
+or .safetensors. Fields like {epoch:02d} and {val_loss:.2f} in the name are filled in. A file is there whole or not at
+all.
+@class cnn.callbacks.ModelCheckpoint
+@raise a name of a file with fields that are not known; a file that cannot be written
+@usage
+model = cnn.Sequential{layers.Dense{1, input_shape = {1}, kernel_initializer = "ones"}}
+model:compile{optimizer = cnn.optimizers.SGD{0.25}, loss = "mse"}
+best = cnn.callbacks.ModelCheckpoint{"best.keras", monitor = "loss", save_best_only = true, verbose = 1}
+history = model:fit{cnn.ones{8, 1}, cnn.zeros{8, 1}, epochs = 2, verbose = 0, callbacks = {best}}
+--> 
+--> Epoch 1: loss improved from inf to 1.00000, saving model to best.keras
+--> 
+--> Epoch 2: loss improved from 1.00000 to 0.00000, saving model to best.keras
+cnn.load_model("best.keras"):count_params()  --> 2
+*/
 const cnn_callback_class cnn_callback_model_checkpoint = {
-    .class = CNN_CLASS("callback", "ModelCheckpoint", NULL, model_checkpoint, params,
-                       "Saves the model while it is trained, each time or when it has become better."),
+    .class = CNN_CLASS("callback", "ModelCheckpoint", NULL, model_checkpoint, params),
     .check = check,
     .on = on,
     .state = state};

@@ -104,9 +104,22 @@ static cnn_status call(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *in
 }
 
 extern const cnn_layer_class cnn_layer_activation;
+/*** Applies an activation function to each element: x to a tensor of the same shape.
+Names: relu, relu6, leaky_relu, elu, selu, gelu, silu (or swish), sigmoid, tanh, softplus, softsign, softmax,
+log_softmax, exponential and linear. Layers take the same names as their argument activation.
+@class cnn.layers.Activation
+@raise a name that is none of them
+@usage
+layers.Activation{"relu"}{{-2, 0, 3}}
+--> float32 (1, 3)
+--> [[0. 0. 3.]]
+layers.Activation{"softmax"}{{1, 1, 2}}
+--> float32 (1, 3)
+--> [[0.21194157 0.21194157 0.5761169 ]]
+layers.Activation{"rellu"}  --> error: Activation: 'activation': unknown op 'rellu' (did you mean 'relu'?)
+*/
 const cnn_layer_class cnn_layer_activation = {
-    .class = CNN_CLASS("layer", "Activation", NULL, activation_layer, params,
-                       "Applies a function to each element: x to a tensor of the same shape."),
+    .class = CNN_CLASS("layer", "Activation", NULL, activation_layer, params),
     .min_inputs = 1,
     .max_inputs = 1,
     .init = init,

@@ -14,7 +14,7 @@ typedef struct cnn_activation {
 /* The argument, kept in the member activation_spec. */
 #define CNN_ACTIVATION_PARAM(type_, fallback_)                                                               \
     CNN_PARAM_NAMED(JSON, type_, activation_spec, "activation", fallback_, .spec = &cnn_activation_spec,     \
-                    .help = "name of an activation; nil is linear")
+                    .help = "as the layer Activation has them: 'relu', …; nil is linear")
 extern const cnn_param_spec cnn_activation_spec;
 
 /* spec: NULL or null, a name ("relu"), or {"class_name", "config"} of one with arguments or of a layer that is an

@@ -37,10 +37,11 @@ static cnn_status call_op(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const 
 /* ---- ReLU ---------------------------------------------------------------------------------------------- */
 
 static const cnn_param relu_params[] = {
-    CNN_PARAM(FLOAT, advanced, max_value, "null", .nullable = true, .low = 0,
+    CNN_PARAM(FLOAT, advanced, max_value, "null", .nullable = true, .low = 0, .high = INFINITY,
               .help = "the largest result; nil: none"),
-    CNN_PARAM(FLOAT, advanced, negative_slope, "0", .low = 0, .help = "the slope below the threshold"),
-    CNN_PARAM(FLOAT, advanced, threshold, "0", .low = 0, .help = "where x begins to pass"),
+    CNN_PARAM(FLOAT, advanced, negative_slope, "0", .low = 0, .high = INFINITY,
+              .help = "the slope below the threshold"),
+    CNN_PARAM(FLOAT, advanced, threshold, "0", .low = 0, .high = INFINITY, .help = "where x begins to pass"),
     CNN_LAYER_PARAMS,
     {0}};
 
@@ -64,24 +65,34 @@ static cnn_status init_relu(cnn_layer *layer) {
 extern const cnn_layer_class cnn_layer_relu, cnn_layer_leaky_relu, cnn_layer_elu, cnn_layer_prelu,
     cnn_layer_softmax;
 
-const cnn_layer_class cnn_layer_relu = {
-    .class =
-        CNN_CLASS("layer", "ReLU", NULL, advanced, relu_params,
-                  "x from threshold to max_value, max_value above, negative_slope·(x - threshold) below."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .init = init_relu,
-    .call = call_op};
+/*** The rectifier as a layer, with more to choose than the activation "relu" has.
+
+max_value where x ≥ max_value, x from threshold on, and negative_slope · (x - threshold) below. x to the same shape.
+@class cnn.layers.ReLU
+@raise a negative argument
+@usage
+layers.ReLU{}{{-2, 0.5, 8}}
+--> float32 (1, 3)
+--> [[0.  0.5 8. ]]
+layers.ReLU{max_value = 6, negative_slope = 0.1}{{-2, 0.5, 8}}
+--> float32 (1, 3)
+--> [[-0.2  0.5  6. ]]
+*/
+const cnn_layer_class cnn_layer_relu = {.class = CNN_CLASS("layer", "ReLU", NULL, advanced, relu_params),
+                                        .min_inputs = 1,
+                                        .max_inputs = 1,
+                                        .init = init_relu,
+                                        .call = call_op};
 
 /* ---- LeakyReLU and ELU --------------------------------------------------------------------------------- */
 
-static const cnn_param leaky_params[] = {CNN_PARAM(FLOAT, advanced, negative_slope, "0.3", .low = 0,
-                                                   .only = CNN_KERAS_3, .help = "the slope below 0"),
-                                         CNN_PARAM(FLOAT, advanced, alpha, "null", .nullable = true, .low = 0,
-                                                   .only = CNN_KERAS_2,
-                                                   .help = "an older name of negative_slope"),
-                                         CNN_LAYER_PARAMS,
-                                         {0}};
+static const cnn_param leaky_params[] = {
+    CNN_PARAM(FLOAT, advanced, negative_slope, "0.3", .low = 0, .high = INFINITY, .only = CNN_KERAS_3,
+              .help = "the slope below 0"),
+    CNN_PARAM(FLOAT, advanced, alpha, "null", .nullable = true, .low = 0, .high = INFINITY,
+              .only = CNN_KERAS_2, .help = "an older name of negative_slope"),
+    CNN_LAYER_PARAMS,
+    {0}};
 
 static cnn_status init_leaky(cnn_layer *layer) {
     advanced *self = (advanced *)layer;
@@ -92,16 +103,25 @@ static cnn_status init_leaky(cnn_layer *layer) {
     return CNN_OK;
 }
 
+/*** x where it is positive, negative_slope · x elsewhere (Maas et al. 2013).
+No unit dies, for its gradient never is 0. As a layer the slope is 0.3 unless it is given; the activation "leaky_relu"
+has 0.2, as in Keras.
+@class cnn.layers.LeakyReLU
+@raise a negative slope
+@usage
+layers.LeakyReLU{0.1}{{-2, 0, 3}}
+--> float32 (1, 3)
+--> [[-0.2  0.   3. ]]
+*/
 const cnn_layer_class cnn_layer_leaky_relu = {
-    .class = CNN_CLASS("layer", "LeakyReLU", NULL, advanced, leaky_params,
-                       "x where it is positive, negative_slope·x elsewhere."),
+    .class = CNN_CLASS("layer", "LeakyReLU", NULL, advanced, leaky_params),
     .min_inputs = 1,
     .max_inputs = 1,
     .init = init_leaky,
     .call = call_op};
 
 static const cnn_param elu_params[] = {
-    CNN_PARAM(FLOAT, advanced, alpha, "1", .low = 0, .help = "minus the limit far below 0"),
+    CNN_PARAM(FLOAT, advanced, alpha, "1", .low = 0, .high = INFINITY, .help = "minus the limit far below 0"),
     CNN_LAYER_PARAMS,
     {0}};
 
@@ -111,9 +131,15 @@ static cnn_status init_elu(cnn_layer *layer) {
     return CNN_OK;
 }
 
-const cnn_layer_class cnn_layer_elu = {.class =
-                                           CNN_CLASS("layer", "ELU", NULL, advanced, elu_params,
-                                                     "x where it is positive, alpha·(e^x - 1) elsewhere."),
+/*** x where it is positive, alpha · (e^x - 1) elsewhere: smooth, and never below -alpha (Clevert et al. 2015).
+@class cnn.layers.ELU
+@raise a negative alpha
+@usage
+layers.ELU{}{{-10, -1, 0, 3}}
+--> float32 (1, 4)
+--> [[-0.9999546  -0.63212055  0.          3.        ]]
+*/
+const cnn_layer_class cnn_layer_elu = {.class = CNN_CLASS("layer", "ELU", NULL, advanced, elu_params),
                                        .min_inputs = 1,
                                        .max_inputs = 1,
                                        .init = init_elu,
@@ -125,7 +151,7 @@ static const cnn_param prelu_params[] = {
     CNN_INITIALIZER_PARAM(advanced, alpha_initializer, "alpha_initializer", "\"zeros\"",
                           "how the slopes start"),
     CNN_REGULARIZER_PARAM(advanced, alpha_regularizer, "alpha_regularizer",
-                          "'l1', 'l2' or a table, for the slopes"),
+                          "what keeps the slopes small, as of Dense"),
     CNN_UNSUPPORTED_PARAM("alpha_constraint"),
     CNN_PARAM(SHAPE, advanced, shared_axes, "null",
               .help = "axes, from 1, along which one slope serves all: {1, 2} for pictures"),
@@ -157,9 +183,22 @@ static cnn_status call_prelu(cnn_layer *layer, cnn_tensor **out, cnn_tensor *con
     return cnn_op_apply(out, &cnn_op_prelu, NULL, operands, 2, training);
 }
 
-const cnn_layer_class cnn_layer_prelu = {.class = CNN_CLASS("layer", "PReLU", NULL, advanced, prelu_params,
-                                                            "x where it is positive, a learned slope times x "
-                                                            "elsewhere."),
+/*** x where it is positive, a learned slope times x elsewhere (He et al. 2015).
+
+x [N,…] to the same shape; the weight alpha has a slope for each element of a sample, or with shared_axes = {1, 2} one
+for each channel of a picture.
+@class cnn.layers.PReLU
+@raise a shared axis that is not there, counted from 1 without the batch's
+@usage
+prelu = layers.PReLU{alpha_initializer = cnn.initializers.Constant{0.25}}
+prelu{{-2, 0, 3}}
+--> float32 (1, 3)
+--> [[-0.5  0.   3. ]]
+shared = layers.PReLU{shared_axes = {1, 2}}
+shared(cnn.zeros{1, 28, 28, 32})
+shared:get_weights()  --> {tensor float32 (1, 1, 32)}
+*/
+const cnn_layer_class cnn_layer_prelu = {.class = CNN_CLASS("layer", "PReLU", NULL, advanced, prelu_params),
                                          .min_inputs = 1,
                                          .max_inputs = 1,
                                          .build = build_prelu,
@@ -183,12 +222,23 @@ static cnn_status init_softmax(cnn_layer *layer) {
     return CNN_OK;
 }
 
-const cnn_layer_class cnn_layer_softmax = {
-    .class = CNN_CLASS("layer", "Softmax", NULL, advanced, softmax_params, "e^x / Σ e^x along an axis."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .init = init_softmax,
-    .call = call_op};
+/*** Makes probabilities of numbers: e^x / Σ e^x along an axis.
+Each is between 0 and 1, and they sum to 1. x to the same shape. The axis is counted from 0, the batch's, or from the
+end.
+@class cnn.layers.Softmax
+@raise an axis that is not there
+@usage
+layers.Softmax{}{{1, 1, 2}, {7, 7, 7}}
+--> float32 (2, 3)
+--> [[0.21194157 0.21194157 0.5761169 ]
+-->  [0.33333334 0.33333334 0.33333334]]
+*/
+const cnn_layer_class cnn_layer_softmax = {.class =
+                                               CNN_CLASS("layer", "Softmax", NULL, advanced, softmax_params),
+                                           .min_inputs = 1,
+                                           .max_inputs = 1,
+                                           .init = init_softmax,
+                                           .call = call_op};
 
 /* ---- as activations of other layers ------------------------------------------------------------------------ */
 

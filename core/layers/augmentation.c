@@ -327,29 +327,126 @@ static cnn_status call_brightness(cnn_layer *layer, cnn_tensor **out, cnn_tensor
 
 /* ---- the layers ------------------------------------------------------------------------------------------ */
 
-#define LAYER(variable, name_, params_, call_, help_)                                                        \
+#define LAYER(variable, name_, params_, call_)                                                               \
     extern const cnn_layer_class variable;                                                                   \
-    const cnn_layer_class variable = {.class =                                                               \
-                                          CNN_CLASS("layer", name_, NULL, augmentation, params_, help_),     \
+    const cnn_layer_class variable = {.class = CNN_CLASS("layer", name_, NULL, augmentation, params_),       \
                                       .min_inputs = 1,                                                       \
                                       .max_inputs = 1,                                                       \
                                       .augments = true,                                                      \
                                       .init = init,                                                          \
                                       .call = call_}
 
-LAYER(cnn_layer_random_flip, "RandomFlip", flip_params, call_flip,
-      "In training, mirrors pictures of x [N,H,W,C] at random; else passes x on.");
-LAYER(cnn_layer_random_rotation, "RandomRotation", rotation_params, call_rotation,
-      "In training, turns each picture of x [N,H,W,C] by a random angle; else passes x on.");
-LAYER(cnn_layer_random_zoom, "RandomZoom", zoom_params, call_zoom,
-      "In training, zooms in or out of each picture of x [N,H,W,C] at random; else passes x on.");
-LAYER(cnn_layer_random_translation, "RandomTranslation", translation_params, call_translation,
-      "In training, shifts each picture of x [N,H,W,C] at random; else passes x on.");
-LAYER(cnn_layer_random_shear, "RandomShear", shear_params, call_shear,
-      "In training, shears each picture of x [N,H,W,C] at random; else passes x on.");
-LAYER(cnn_layer_random_contrast, "RandomContrast", contrast_params, call_contrast,
-      "In training, moves values of each picture of x [N,H,W,C] away from their mean or towards it; else "
-      "passes "
-      "x on.");
-LAYER(cnn_layer_random_brightness, "RandomBrightness", brightness_params, call_brightness,
-      "In training, makes each picture of x [N,H,W,C] brighter or darker; else passes x on.");
+/*** In training, mirrors each picture or not, by chance; in inference passes x on.
+Each direction of the mode is thrown for by itself, so that "horizontal_and_vertical" leaves one picture of four as it
+is. x [N,H,W,C], or one picture [H,W,C], of any dtype, to the same shape, float32. Called by hand it flips too, unless
+told `training = false`.
+@class cnn.layers.RandomFlip
+@usage
+cnn.utils.set_random_seed(1)
+x = cnn.arange{3}:reshape{1, 3, 1}
+flip = layers.RandomFlip{"horizontal"}
+flip(x):reshape{3}
+--> float32 (3,)
+--> [2. 1. 0.]
+flip(x, {training = false}):reshape{3}
+--> float32 (3,)
+--> [0. 1. 2.]
+*/
+LAYER(cnn_layer_random_flip, "RandomFlip", flip_params, call_flip);
+
+/*** In training, turns each picture by a random angle; in inference passes x on.
+The factor counts whole turns: 0.1 is from -36° to 36°, {0, 0.25} up to a quarter counter-clockwise. What comes in
+from beyond the edge is, by fill_mode, the picture mirrored ("reflect"), again ("wrap"), its nearest cell ("nearest")
+or fill_value ("constant"). x [N,H,W,C], or one picture [H,W,C], of any dtype, to the same shape, float32. Called by
+hand it turns too, unless told `training = false`.
+@class cnn.layers.RandomRotation
+@raise a factor beyond -1 to 1
+@usage
+quarter = layers.RandomRotation{{0.25, 0.25}}
+quarter(cnn.tensor{1, 2, 3, 4}:reshape{2, 2, 1}):reshape{2, 2}
+--> float32 (2, 2)
+--> [[2. 4.]
+-->  [1. 3.]]
+layers.RandomRotation{36}
+--> error: RandomRotation: 'factor': expected a number from -1 to 1, or two: {low, high}, got 36
+*/
+LAYER(cnn_layer_random_rotation, "RandomRotation", rotation_params, call_rotation);
+
+/*** In training, zooms in or out of each picture by a random factor; in inference passes x on.
+As in Keras above 0 zooms out: 0.2 is from 20 % more seen, everything smaller, to 20 % less; {-0.3, -0.1} only zooms
+in. Without width_factor the proportion stays. What lies beyond the edge is chosen by fill_mode, as for
+RandomRotation. x [N,H,W,C], or one picture [H,W,C], of any dtype, to the same shape, float32. Called by hand it zooms
+too, unless told `training = false`.
+@class cnn.layers.RandomZoom
+@raise a factor beyond -1 to 1
+@usage
+zoom = layers.RandomZoom{{-0.5, -0.5}, interpolation = "nearest"}      -- always in, twice as large
+zoom(cnn.arange{16}:reshape{4, 4, 1}):reshape{4, 4}
+--> float32 (4, 4)
+--> [[ 5.  5.  6.  6.]
+-->  [ 5.  5.  6.  6.]
+-->  [ 9.  9. 10. 10.]
+-->  [ 9.  9. 10. 10.]]
+*/
+LAYER(cnn_layer_random_zoom, "RandomZoom", zoom_params, call_zoom);
+
+/*** In training, moves each picture down or up and to the sides by a random part of its size; in inference passes x on.
+
+0.1 is up to a tenth either way; {0, 0.1} down alone, or for width_factor to the right. What comes in is chosen by
+fill_mode, as for RandomRotation. x [N,H,W,C], or one picture [H,W,C], of any dtype, to the same shape, float32.
+Called by hand it moves pictures too, unless told `training = false`.
+@class cnn.layers.RandomTranslation
+@raise a factor beyond -1 to 1
+@usage
+right = layers.RandomTranslation{0, {0.25, 0.25}, fill_mode = "constant"}
+right(cnn.tensor{1, 2, 3, 4}:reshape{1, 4, 1}):reshape{4}
+--> float32 (4,)
+--> [0. 1. 2. 3.]
+*/
+LAYER(cnn_layer_random_translation, "RandomTranslation", translation_params, call_translation);
+
+/*** In training, shears each picture by a random amount; in inference passes x on.
+With x_factor 0.5 each row is shifted by up to half a cell against the one above, either way, so that upright lines
+lean; y_factor does so to columns. The first row and column stay. What comes in is chosen by fill_mode, as for
+RandomRotation. x [N,H,W,C], or one picture [H,W,C], of any dtype, to the same shape, float32. Called by hand it
+shears too, unless told `training = false`.
+@class cnn.layers.RandomShear
+@raise a factor beyond -1 to 1
+@usage
+cnn.utils.set_random_seed(1)
+shear = layers.RandomShear{x_factor = {1, 1}, fill_mode = "constant"}
+shear(cnn.ones{3, 4, 1}):reshape{3, 4}
+--> float32 (3, 4)
+--> [[1. 1. 1. 1.]
+-->  [1. 1. 1. 0.]
+-->  [1. 1. 0. 0.]]
+*/
+LAYER(cnn_layer_random_shear, "RandomShear", shear_params, call_shear);
+
+/*** In training, multiplies by a random factor how far values are from their mean; in inference passes x on.
+(x - mean) · f + mean for each channel of each picture, f from 1 - factor to 1 + factor, or of {down, up} from 1 -
+down to 1 + up; then kept within value_range. x [N,H,W,C], or one picture [H,W,C], of any dtype, to the same shape,
+float32. Called by hand it works too, unless told `training = false`.
+@class cnn.layers.RandomContrast
+@raise a factor that is negative or takes more than 1 away; a value_range that is not two different numbers
+@usage
+cnn.utils.set_random_seed(1)
+contrast = layers.RandomContrast{0.5}
+contrast(cnn.tensor{100, 150}:reshape{1, 2, 1}):reshape{2}
+--> float32 (2,)
+--> [ 97.9533  152.04668]
+*/
+LAYER(cnn_layer_random_contrast, "RandomContrast", contrast_params, call_contrast);
+
+/*** In training, adds a random number to all values of each picture; in inference passes x on.
+The factor counts in parts of value_range, {0, 255} unless given: 0.2 adds up to 51 or takes it away; results are kept
+within the range. Pictures that were rescaled to 0..1 want value_range = {0, 1}. x [N,H,W,C], or one picture [H,W,C],
+of any dtype, to the same shape, float32. Called by hand it works too, unless told `training = false`.
+@class cnn.layers.RandomBrightness
+@raise a factor beyond -1 to 1; a value_range that is not two different numbers
+@usage
+layers.RandomBrightness{{0.2, 0.2}}(cnn.tensor{0, 100, 250}:reshape{1, 3, 1}):reshape{3}
+--> float32 (3,)
+--> [ 51. 151. 255.]
+*/
+LAYER(cnn_layer_random_brightness, "RandomBrightness", brightness_params, call_brightness);

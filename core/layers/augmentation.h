@@ -12,7 +12,7 @@ cnn_status cnn_augmentation_apply(cnn_layer *layer, const cnn_op *op, const void
  * nor is the other one, of which only the default is supported. */
 #define CNN_AUGMENTATION_PARAMS(struct_)                                                                     \
     CNN_PARAM(CHOICE, struct_, data_format, "\"channels_last\"", .choices = "channels_last",                 \
-              .nullable = true, .derived = true, .help = "only 'channels_last'"),                            \
+              .nullable = true, .derived = true, .help = "channels come last, nothing else"),                \
         CNN_UNSUPPORTED_PARAM("bounding_box_format", .derived = true), CNN_LAYER_PARAMS
 
 #define CNN_AUGMENTATION_SEED_PARAM(struct_)                                                                 \

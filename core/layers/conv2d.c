@@ -26,7 +26,7 @@ static const cnn_param params[] = {
     CNN_PARAM(CHOICE, conv2d, padding, "\"valid\"", .choices = "valid same",
               .help = "'valid': windows within the picture; 'same': zeros around it"),
     CNN_PARAM(CHOICE, conv2d, data_format, "\"channels_last\"", .choices = "channels_last", .nullable = true,
-              .help = "only 'channels_last'"),
+              .help = "channels come last, nothing else"),
     CNN_PARAM(PAIR, conv2d, dilation_rate, "1", .low = 1, .help = "spacing of the window's cells"),
     CNN_PARAM(INT, conv2d, groups, "1", .low = 1,
               .help = "channels are split into this many groups, convolved apart"),
@@ -80,12 +80,36 @@ static cnn_status call(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *in
 }
 
 extern const cnn_layer_class cnn_layer_conv2d;
-const cnn_layer_class cnn_layer_conv2d = {
-    .class = CNN_CLASS("layer", "Conv2D", "Convolution2D", conv2d, params,
-                       "2-D convolution: x [N,H,W,C] to [N,H',W',filters], with kernel "
-                       "[rows,columns,C/groups,filters] and bias [filters]."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .init = init,
-    .build = build,
-    .call = call};
+/*** 2-D convolution: each filter gives, place by place, the weighted sum of the window it sees.
+Cell (i, j) of filter f is, over the window's rows r, columns s and channels c:
+  activation(bias[f] + Σ kernel[r,s,c,f] · x[i·stride+r, j·stride+s, c])
+
+As in all of deep learning the kernel is not flipped, so that this is what mathematics calls cross-correlation. With
+groups the channels are split; with as many as there are, each is convolved by itself.
+
+x [N,H,W,C] gives [N,H',W',filters]. Weights: kernel [rows,columns,C/groups,filters] and bias [filters]. A window of k
+cells whose dilation_rate is d spans (k - 1)·d + 1; then H' is floor((H - span) / stride) + 1 with padding "valid" and
+ceil(H / stride) with "same", where an odd row or column of zeros comes at the end, as in TensorFlow.
+@class cnn.layers.Conv2D
+@raise an input that is not [N,H,W,C]; a window that is larger than the picture; channels or filters that groups does
+not divide; strides and dilation_rate that are both above 1
+@usage
+conv = layers.Conv2D{32, 3, activation = "relu"}
+conv(cnn.zeros{1, 28, 28, 1}):shape()  --> {1, 26, 26, 32}
+conv:get_weights()                     --> {tensor float32 (3, 3, 1, 32), tensor float32 (32,)}
+layers.Conv2D{8, 3, padding = "same", strides = 2}(cnn.zeros{1, 28, 28, 1}):shape()  --> {1, 14, 14, 8}
+edges = layers.Conv2D{1, {1, 2}, use_bias = false}   -- what changes from a column to the next
+edges:build{1, 1, 6, 1}
+edges:set_weights{cnn.tensor{-1, 1}:reshape{1, 2, 1, 1}}
+edges(cnn.tensor{0, 0, 7, 7, 7, 0}:reshape{1, 1, 6, 1}):reshape{5}
+--> float32 (5,)
+--> [ 0.  7.  0.  0. -7.]
+conv(cnn.zeros{28, 28, 1})  --> error: conv2d: conv2d: expected an input [N,H,W,C], got shape (28, 28, 1)
+*/
+const cnn_layer_class cnn_layer_conv2d = {.class =
+                                              CNN_CLASS("layer", "Conv2D", "Convolution2D", conv2d, params),
+                                          .min_inputs = 1,
+                                          .max_inputs = 1,
+                                          .init = init,
+                                          .build = build,
+                                          .call = call};

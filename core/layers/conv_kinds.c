@@ -29,7 +29,7 @@ typedef struct convolution {
 
 #define FORMAT_PARAM                                                                                         \
     CNN_PARAM(CHOICE, convolution, data_format, "\"channels_last\"", .choices = "channels_last",             \
-              .nullable = true, .help = "only 'channels_last'")
+              .nullable = true, .help = "channels come last, nothing else")
 
 #define OUTPUT_PARAMS                                                                                        \
     CNN_ACTIVATION_PARAM(convolution, "null"),                                                               \
@@ -136,11 +136,24 @@ static cnn_status call_conv1d(cnn_layer *layer, cnn_tensor **out, cnn_tensor *co
 extern const cnn_layer_class cnn_layer_conv1d, cnn_layer_depthwise_conv2d, cnn_layer_separable_conv2d,
     cnn_layer_conv2d_transpose;
 
+/*** 1-D convolution: each filter gives, step by step, the weighted sum of the window it sees.
+
+x [N,L,C] gives [N,L',filters]. Weights: kernel [size,C/groups,filters] and bias [filters]. L' is as the sides of
+Conv2D's pictures; with padding "causal" it is ceil(L / stride), and no output sees what comes after it.
+@class cnn.layers.Conv1D
+@raise an input that is not [N,L,C]; a window that is longer than the sequence; channels or filters that groups does
+not divide; strides and dilation_rate that are both above 1
+@usage
+conv = layers.Conv1D{16, 3, padding = "causal"}
+conv(cnn.zeros{2, 100, 4}):shape()  --> {2, 100, 16}
+conv:get_weights()                  --> {tensor float32 (3, 4, 16), tensor float32 (16,)}
+sums = layers.Conv1D{1, 2, kernel_initializer = "ones"}
+sums(cnn.tensor{1, 2, 3, 4}:reshape{1, 4, 1}):reshape{3}
+--> float32 (3,)
+--> [3. 5. 7.]
+*/
 const cnn_layer_class cnn_layer_conv1d = {
-    .class = CNN_CLASS(
-        "layer", "Conv1D", "Convolution1D", convolution, conv1d_params,
-        "1-D convolution: x [N,L,C] to [N,L',filters], with kernel [size,C/groups,filters] and bias "
-        "[filters]."),
+    .class = CNN_CLASS("layer", "Conv1D", "Convolution1D", convolution, conv1d_params),
     .min_inputs = 1,
     .max_inputs = 1,
     .init = init_conv1d,
@@ -187,11 +200,21 @@ static cnn_status call_depthwise(cnn_layer *layer, cnn_tensor **out, cnn_tensor 
     return convolve(self, out, &cnn_op_depthwise_conv2d, &a, inputs[0], self->kernel);
 }
 
+/*** 2-D convolution of each channel by itself, with kernels of its own.
+
+x [N,H,W,C] gives [N,H',W',C·depth_multiplier], the channels made of one standing together. Weights: kernel
+[rows,columns,C,depth_multiplier] and bias [C·depth_multiplier]. Sizes are as of Conv2D.
+@class cnn.layers.DepthwiseConv2D
+@raise an input that is not [N,H,W,C]; a window that is larger than the picture; strides and dilation_rate that are
+both above 1
+@usage
+conv = layers.DepthwiseConv2D{3, depth_multiplier = 2}
+conv(cnn.zeros{1, 28, 28, 3}):shape()  --> {1, 26, 26, 6}
+conv:get_weights()                     --> {tensor float32 (3, 3, 3, 2), tensor float32 (6,)}
+conv:count_params()                    --> 60
+*/
 const cnn_layer_class cnn_layer_depthwise_conv2d = {
-    .class =
-        CNN_CLASS("layer", "DepthwiseConv2D", NULL, convolution, depthwise_params,
-                  "Each channel convolved apart: x [N,H,W,C] to [N,H',W',C·depth_multiplier], with kernel "
-                  "[rows,columns,C,depth_multiplier] and a bias."),
+    .class = CNN_CLASS("layer", "DepthwiseConv2D", NULL, convolution, depthwise_params),
     .min_inputs = 1,
     .max_inputs = 1,
     .init = init,
@@ -253,10 +276,31 @@ static cnn_status call_separable(cnn_layer *layer, cnn_tensor **out, cnn_tensor 
     return status;
 }
 
+/*** A depthwise convolution, then one of 1×1 that mixes the channels: much like Conv2D, for far fewer weights.
+So Xception is built (Chollet 2017). x [N,H,W,C] gives [N,H',W',filters]. Weights: depthwise_kernel
+[rows,columns,C,depth_multiplier], pointwise_kernel [1,1,C·depth_multiplier,filters] and bias [filters]; the
+activation comes after both. Sizes are as of Conv2D.
+@class cnn.layers.SeparableConv2D
+@raise an input that is not [N,H,W,C]; a window that is larger than the picture; strides and dilation_rate that are
+both above 1
+@usage
+x = cnn.zeros{1, 28, 28, 64}
+separable, full = layers.SeparableConv2D{128, 3}, layers.Conv2D{128, 3}
+separable(x):shape(), full(x):shape()
+--> {1, 26, 26, 128}
+--> {1, 26, 26, 128}
+separable:count_params(), full:count_params()
+--> 8896
+--> 73856
+separable:get_weights()
+--> {
+-->   tensor float32 (3, 3, 64, 1),
+-->   tensor float32 (1, 1, 64, 128),
+-->   tensor float32 (128,)
+--> }
+*/
 const cnn_layer_class cnn_layer_separable_conv2d = {
-    .class = CNN_CLASS("layer", "SeparableConv2D", "SeparableConvolution2D", convolution, separable_params,
-                       "Each channel convolved apart, then all mixed cell by cell: x [N,H,W,C] to "
-                       "[N,H',W',filters]."),
+    .class = CNN_CLASS("layer", "SeparableConv2D", "SeparableConvolution2D", convolution, separable_params),
     .min_inputs = 1,
     .max_inputs = 1,
     .init = init,
@@ -303,10 +347,26 @@ static cnn_status call_transpose(cnn_layer *layer, cnn_tensor **out, cnn_tensor 
     return convolve(self, out, &cnn_op_conv2d_transpose, &a, inputs[0], self->kernel);
 }
 
+/*** Transposed 2-D convolution, which makes pictures larger: the way back from what a Conv2D of these arguments gives.
+Each cell of x, times the kernel, is added to a window of the result; neighbouring cells' windows begin stride apart.
+It is the gradient of a convolution to its input (Zeiler et al. 2010), as decoders and segmentation use it.
+
+x [N,H,W,C] gives [N,H',W',filters]: H' is H·stride with padding "same", H·stride + max(span - stride, 0) with
+"valid", where span is the window's size with its dilation. Given output_padding, H' is (H - 1)·stride + span +
+output_padding, less 2·floor(span / 2) with "same". Weights: kernel [rows,columns,filters,C], in this order, and bias
+[filters].
+@class cnn.layers.Conv2DTranspose
+@raise an input that is not [N,H,W,C]; output_padding not below strides; strides and dilation_rate that are both above
+1
+@usage
+layers.Conv2DTranspose{8, 3, strides = 2, padding = "same"}(cnn.zeros{1, 14, 14, 64}):shape()  --> {1, 28, 28, 8}
+up = layers.Conv2DTranspose{1, {1, 3}, strides = {1, 2}, kernel_initializer = "ones"}
+up(cnn.tensor{1, 10}:reshape{1, 1, 2, 1}):reshape{5}
+--> float32 (5,)
+--> [ 1.  1. 11. 10. 10.]
+*/
 const cnn_layer_class cnn_layer_conv2d_transpose = {
-    .class = CNN_CLASS("layer", "Conv2DTranspose", "Convolution2DTranspose", convolution, transpose_params,
-                       "Transposed 2-D convolution: x [N,H,W,C] to [N,H',W',filters], with kernel "
-                       "[rows,columns,filters,C] and bias [filters]."),
+    .class = CNN_CLASS("layer", "Conv2DTranspose", "Convolution2DTranspose", convolution, transpose_params),
     .min_inputs = 1,
     .max_inputs = 1,
     .init = init,

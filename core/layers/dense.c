@@ -56,11 +56,30 @@ static cnn_status call(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *in
 }
 
 extern const cnn_layer_class cnn_layer_dense;
-const cnn_layer_class cnn_layer_dense = {
-    .class = CNN_CLASS("layer", "Dense", NULL, dense, params,
-                       "x [N,…,K] to [N,…,units], with kernel [K,units] and bias [units]."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .init = init,
-    .build = build,
-    .call = call};
+/*** A fully connected layer: every output is a weighted sum of all inputs, plus a bias.
+
+  activation(x · kernel + bias)
+
+x [N,…,K] gives [N,…,units]. Weights: kernel [K,units] and, unless use_bias is false, bias [units]; they are made at
+the first call, when K is known. A picture goes in as one long row per sample (layers.Flatten): given [N,H,W,C] the
+layer works on each cell by itself.
+@class cnn.layers.Dense
+@raise an input without axis for features; later, one with another number of features than the first
+@usage
+dense = layers.Dense{3, activation = "relu"}
+dense(cnn.ones{2, 4}):shape()  --> {2, 3}
+dense:get_weights()            --> {tensor float32 (4, 3), tensor float32 (3,)}
+dense:count_params()           --> 15
+sums = layers.Dense{1, kernel_initializer = "ones"}
+sums{{1, 2, 3}, {10, 20, 30}}
+--> float32 (2, 1)
+--> [[ 6.]
+-->  [60.]]
+sums{{1, 2}}  --> error: dense_1: dense: weights of shape (3, 1) do not fit an input of shape (1, 2)
+*/
+const cnn_layer_class cnn_layer_dense = {.class = CNN_CLASS("layer", "Dense", NULL, dense, params),
+                                         .min_inputs = 1,
+                                         .max_inputs = 1,
+                                         .init = init,
+                                         .build = build,
+                                         .call = call};

@@ -36,10 +36,23 @@ static cnn_status call(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *in
 }
 
 extern const cnn_layer_class cnn_layer_dropout;
-const cnn_layer_class cnn_layer_dropout = {
-    .class = CNN_CLASS("layer", "Dropout", NULL, dropout, params,
-                       "In training, sets a random part of x to 0 and scales the rest up; else passes x on."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .init = init,
-    .call = call};
+/*** Dropout: in training, a random part of the elements becomes 0 and the others are divided by 1 - rate.
+So no unit can count on another being there, which works against overfitting (Srivastava et al. 2014), and sums stay
+as large as they were. In inference x passes as it is. Which elements go is drawn anew at each step.
+@class cnn.layers.Dropout
+@raise a rate below 0, or 1 and more
+@usage
+cnn.utils.set_random_seed(1)
+x = cnn.ones{1, 8}
+layers.Dropout{0.5}(x, {training = true})
+--> float32 (1, 8)
+--> [[2. 2. 0. 0. 0. 2. 0. 2.]]
+layers.Dropout{0.5}(x)
+--> float32 (1, 8)
+--> [[1. 1. 1. 1. 1. 1. 1. 1.]]
+*/
+const cnn_layer_class cnn_layer_dropout = {.class = CNN_CLASS("layer", "Dropout", NULL, dropout, params),
+                                           .min_inputs = 1,
+                                           .max_inputs = 1,
+                                           .init = init,
+                                           .call = call};

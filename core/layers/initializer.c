@@ -137,45 +137,148 @@ static const cnn_param uniform_params[] = {NUMBER(minval, "-0.05", .help = "lowe
                                            SEED,
                                            DTYPE,
                                            {0}};
-static const cnn_param normal_params[] = {NUMBER(mean, "0", .help = "mean"),
-                                          NUMBER(stddev, "0.05", .help = "standard deviation"),
+static const cnn_param normal_params[] = {NUMBER(mean, "0", .help = "their mean"),
+                                          NUMBER(stddev, "0.05", .help = "their standard deviation"),
                                           SEED,
                                           DTYPE,
                                           {0}};
 static const cnn_param scaling_params[] = {
-    NUMBER(scale, "1", .help = "variance = scale / fan"),
+    NUMBER(scale, "1", .help = "the variance is scale / fan"),
     CNN_PARAM(CHOICE, cnn_initializer, mode, "\"fan_in\"", .choices = "fan_in fan_out fan_avg",
-              .help = "which fan"),
+              .help = "which fan divides"),
     CNN_PARAM(CHOICE, cnn_initializer, distribution, "\"truncated_normal\"",
-              .choices = "truncated_normal untruncated_normal uniform normal", .help = "what is drawn"),
+              .choices = "truncated_normal untruncated_normal uniform normal",
+              .help = "what is drawn; 'normal' is an older name of 'truncated_normal'"),
     SEED,
     DTYPE,
     {0}};
 
-#define INITIALIZER(id, class_name, class_aliases, class_params, class_help)                                 \
-    static const cnn_initializer_class id = {.class = {.kind = "initializer",                                \
-                                                       .name = class_name,                                   \
-                                                       .aliases = class_aliases,                             \
-                                                       .size = sizeof(cnn_initializer),                      \
-                                                       .params = class_params,                               \
-                                                       .help = class_help},                                  \
-                                             .fill = fill_##id}
+#define INITIALIZER(id, name_, aliases_, params_)                                                            \
+    static const cnn_initializer_class id = {                                                                \
+        .class = CNN_CLASS("initializer", name_, aliases_, cnn_initializer, params_), .fill = fill_##id}
 
-INITIALIZER(zeros, "Zeros", "zero", no_params, "All weights 0.");
-INITIALIZER(ones, "Ones", "one", no_params, "All weights 1.");
-INITIALIZER(constant, "Constant", NULL, constant_params, "All weights the same value.");
-INITIALIZER(uniform, "RandomUniform", "uniform", uniform_params, "Uniform in [minval, maxval).");
-INITIALIZER(normal, "RandomNormal", "normal", normal_params, "Normal.");
-INITIALIZER(truncated, "TruncatedNormal", NULL, normal_params, "Normal, redrawn beyond two deviations.");
-INITIALIZER(variance_scaling, "VarianceScaling", NULL, scaling_params, "Variance scale / fan.");
-INITIALIZER(glorot_uniform, "GlorotUniform", "xavier_uniform", seed_params,
-            "Uniform of variance 2 / (fan_in + fan_out).");
-INITIALIZER(glorot_normal, "GlorotNormal", "xavier_normal", seed_params,
-            "Truncated normal of variance 2 / (fan_in + fan_out).");
-INITIALIZER(he_uniform, "HeUniform", NULL, seed_params, "Uniform of variance 2 / fan_in.");
-INITIALIZER(he_normal, "HeNormal", NULL, seed_params, "Truncated normal of variance 2 / fan_in.");
-INITIALIZER(lecun_uniform, "LecunUniform", NULL, seed_params, "Uniform of variance 1 / fan_in.");
-INITIALIZER(lecun_normal, "LecunNormal", NULL, seed_params, "Truncated normal of variance 1 / fan_in.");
+/*** All weights 0: how biases start.
+@class cnn.initializers.Zeros
+@usage
+cnn.initializers.Zeros{}{2, 3}
+--> float32 (2, 3)
+--> [[0. 0. 0.]
+-->  [0. 0. 0.]]
+*/
+INITIALIZER(zeros, "Zeros", "zero", no_params);
+
+/*** All weights 1: how the factors of normalizations start.
+@class cnn.initializers.Ones
+@usage
+cnn.initializers.Ones{}{3}
+--> float32 (3,)
+--> [1. 1. 1.]
+*/
+INITIALIZER(ones, "Ones", "one", no_params);
+
+/*** All weights the same value.
+@class cnn.initializers.Constant
+@usage
+cnn.initializers.Constant{0.1}{3}
+--> float32 (3,)
+--> [0.1 0.1 0.1]
+layers.Dense{8, bias_initializer = cnn.initializers.Constant{0.1}}
+*/
+INITIALIZER(constant, "Constant", NULL, constant_params);
+
+/*** Numbers drawn evenly from [minval, maxval).
+@class cnn.initializers.RandomUniform
+@usage
+w = cnn.initializers.RandomUniform{-1, 1, seed = 1}{100, 100}
+-1 <= w:min():item() and w:max():item() < 1  --> true
+*/
+INITIALIZER(uniform, "RandomUniform", "uniform", uniform_params);
+
+/*** Numbers drawn from a normal distribution.
+The same stddev for all layers, whatever their size, is what GlorotNormal and HeNormal improve on.
+@class cnn.initializers.RandomNormal
+@usage
+w = cnn.initializers.RandomNormal{stddev = 0.01, seed = 1}{100, 100}
+("%.3f"):format(w:std():item())  --> 0.010
+*/
+INITIALIZER(normal, "RandomNormal", "normal", normal_params);
+
+/*** Numbers drawn from a normal distribution, those further than two standard deviations from the mean drawn again.
+@class cnn.initializers.TruncatedNormal
+@usage
+w = cnn.initializers.TruncatedNormal{stddev = 1, seed = 1}{100, 100}
+w:abs():max():item() <= 2  --> true
+*/
+INITIALIZER(truncated, "TruncatedNormal", NULL, normal_params);
+
+/*** Numbers of variance scale / fan, of which the Glorot, He and LeCun initializers are special cases.
+
+fan_in is the number of inputs that meet in one output, fan_out the number of outputs that one input reaches, fan_avg
+their mean; for a convolution they count the window's cells too: of a kernel [3,3,16,32] fan_in is 3·3·16. What is
+drawn is uniform in ±sqrt(3·variance), normal, or normal without what lies beyond two deviations.
+@class cnn.initializers.VarianceScaling
+@usage
+he = cnn.initializers.VarianceScaling{2, mode = "fan_in", distribution = "untruncated_normal", seed = 1}
+("%.2f, %.2f"):format(he{3, 3, 16, 512}:std():item(), math.sqrt(2 / (3 * 3 * 16)))  --> 0.12, 0.12
+*/
+INITIALIZER(variance_scaling, "VarianceScaling", NULL, scaling_params);
+
+/*** Numbers drawn evenly from ±sqrt(6 / (fan_in + fan_out)): variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010).
+Signals forward and gradients backward stay about as large from layer to layer: the default of Dense and all
+convolutions.
+@class cnn.initializers.GlorotUniform
+@usage
+w = cnn.initializers.GlorotUniform{seed = 1}{300, 100}
+limit = math.sqrt(6 / (300 + 100))
+w:abs():max():item() <= limit, ("%.3f, %.3f"):format(w:std():item(), math.sqrt(2 / 400))
+--> true
+--> 0.071, 0.071
+*/
+INITIALIZER(glorot_uniform, "GlorotUniform", "xavier_uniform", seed_params);
+
+/*** Truncated normal numbers of variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010).
+@class cnn.initializers.GlorotNormal
+@usage
+w = cnn.initializers.GlorotNormal{seed = 1}{300, 100}
+("%.3f, %.3f"):format(w:std():item(), math.sqrt(2 / 400))  --> 0.071, 0.071
+*/
+INITIALIZER(glorot_normal, "GlorotNormal", "xavier_normal", seed_params);
+
+/*** Numbers drawn evenly from ±sqrt(6 / fan_in): variance 2 / fan_in, for layers followed by relu (He et al. 2015).
+@class cnn.initializers.HeUniform
+@usage
+w = cnn.initializers.HeUniform{seed = 1}{200, 100}
+("%.2f, %.2f"):format(w:std():item(), math.sqrt(2 / 200))  --> 0.10, 0.10
+*/
+INITIALIZER(he_uniform, "HeUniform", NULL, seed_params);
+
+/*** Truncated normal numbers of variance 2 / fan_in, for layers followed by relu (He et al. 2015).
+
+relu lets half through, so that weights are twice as large in square as LeCun's to keep signals alive through many
+layers.
+@class cnn.initializers.HeNormal
+@usage
+w = cnn.initializers.HeNormal{seed = 1}{200, 100}
+("%.2f, %.2f"):format(w:std():item(), math.sqrt(2 / 200))  --> 0.10, 0.10
+layers.Conv2D{32, 3, activation = "relu", kernel_initializer = "he_normal"}
+*/
+INITIALIZER(he_normal, "HeNormal", NULL, seed_params);
+
+/*** Numbers drawn evenly from ±sqrt(3 / fan_in): variance 1 / fan_in (LeCun et al. 1998).
+@class cnn.initializers.LecunUniform
+@usage
+w = cnn.initializers.LecunUniform{seed = 1}{100, 100}
+("%.2f"):format(w:std():item())  --> 0.10
+*/
+INITIALIZER(lecun_uniform, "LecunUniform", NULL, seed_params);
+
+/*** Truncated normal numbers of variance 1 / fan_in (LeCun et al. 1998), as selu wants them.
+@class cnn.initializers.LecunNormal
+@usage
+w = cnn.initializers.LecunNormal{seed = 1}{100, 100}
+("%.2f"):format(w:std():item())  --> 0.10
+*/
+INITIALIZER(lecun_normal, "LecunNormal", NULL, seed_params);
 
 const cnn_class *const cnn_initializers[] = {&zeros.class,
                                              &ones.class,
@@ -232,18 +335,36 @@ typedef struct regularizer {
     double l1, l2;
 } regularizer;
 
-#define FACTOR(field, value)                                                                                 \
-    CNN_PARAM(FLOAT, regularizer, field, value, .low = 0, .high = 1e30,                                      \
-              .help = "loss += " #field "·(sum over the weights)")
-static const cnn_param l1_params[] = {FACTOR(l1, "0.01"), {0}};
-static const cnn_param l2_params[] = {FACTOR(l2, "0.01"), {0}};
-static const cnn_param both_params[] = {FACTOR(l1, "0"), FACTOR(l2, "0"), {0}};
-static const cnn_class l1_class =
-    CNN_CLASS("regularizer", "L1", NULL, regularizer, l1_params, "loss += l1·Σ|w|");
-static const cnn_class l2_class =
-    CNN_CLASS("regularizer", "L2", NULL, regularizer, l2_params, "loss += l2·Σw²");
-static const cnn_class both_class =
-    CNN_CLASS("regularizer", "L1L2", "l1_l2", regularizer, both_params, "loss += l1·Σ|w| + l2·Σw²");
+#define FACTOR(field, value, of)                                                                             \
+    CNN_PARAM(FLOAT, regularizer, field, value, .low = 0, .high = 1e30, .help = "loss += " #field "·" of)
+static const cnn_param l1_params[] = {FACTOR(l1, "0.01", "Σ|w|"), {0}};
+static const cnn_param l2_params[] = {FACTOR(l2, "0.01", "Σw²"), {0}};
+static const cnn_param both_params[] = {FACTOR(l1, "0", "Σ|w|"), FACTOR(l2, "0", "Σw²"), {0}};
+/*** Adds l1 · Σ|w| to the loss: pulls each weight to 0 alike, so that many become 0.
+@class cnn.regularizers.L1
+@usage
+model = cnn.Sequential{layers.Dense{1, input_shape = {4}, kernel_initializer = "ones",
+  kernel_regularizer = cnn.regularizers.L1{0.5}}}
+model:compile{loss = "mse"}
+model:evaluate{cnn.zeros{2, 4}, cnn.zeros{2, 1}, verbose = 0}  --> 2.0
+*/
+static const cnn_class l1_class = CNN_CLASS("regularizer", "L1", NULL, regularizer, l1_params);
+/*** Adds l2 · Σw² to the loss: keeps weights small, the large ones above all.
+@class cnn.regularizers.L2
+@usage
+model = cnn.Sequential{layers.Dense{1, input_shape = {4}, kernel_initializer = cnn.initializers.Constant{3},
+  kernel_regularizer = cnn.regularizers.L2{0.5}}}
+model:compile{loss = "mse"}
+model:evaluate{cnn.zeros{2, 4}, cnn.zeros{2, 1}, verbose = 0}  --> 18.0
+*/
+static const cnn_class l2_class = CNN_CLASS("regularizer", "L2", NULL, regularizer, l2_params);
+/*** Adds l1 · Σ|w| + l2 · Σw² to the loss.
+@class cnn.regularizers.L1L2
+@usage
+layers.Dense{64, kernel_regularizer = cnn.regularizers.L1L2{l1 = 1e-5, l2 = 1e-4}}
+layers.Dense{64, kernel_regularizer = "l1_l2"}
+*/
+static const cnn_class both_class = CNN_CLASS("regularizer", "L1L2", "l1_l2", regularizer, both_params);
 const cnn_class *const cnn_regularizers[] = {&l1_class, &l2_class, &both_class, NULL};
 
 cnn_status cnn_regularizer_read(const cJSON *spec, float *l1, float *l2) {

@@ -31,12 +31,12 @@ extern const cnn_param_spec cnn_initializer_spec, cnn_regularizer_spec;
     CNN_PARAM_NAMED(JSON, type_, member_, name_, "null", .spec = &cnn_regularizer_spec, .help = help_)
 #define CNN_KERNEL_INITIALIZER_PARAM(type_, member_, prefix_)                                                \
     CNN_INITIALIZER_PARAM(type_, member_, prefix_ "_initializer", "\"glorot_uniform\"",                      \
-                          "how the weights are drawn")
+                          "how the weights are drawn: 'he_normal', … or one of cnn.initializers")
 #define CNN_BIAS_INITIALIZER_PARAM(type_)                                                                    \
     CNN_INITIALIZER_PARAM(type_, bias_initializer, "bias_initializer", "\"zeros\"", "how the bias starts")
 #define CNN_KERNEL_REGULARIZER_PARAM(type_, member_, prefix_)                                                \
     CNN_REGULARIZER_PARAM(type_, member_, prefix_ "_regularizer",                                            \
-                          "'l1', 'l2' or {class_name = 'L2', config = {l2 = 0.01}}")
+                          "what keeps weights small: 'l2', … or cnn.regularizers.L2{0.01}")
 #define CNN_BIAS_REGULARIZER_PARAM(type_)                                                                    \
     CNN_REGULARIZER_PARAM(type_, bias_regularizer, "bias_regularizer", "the same for the bias")
 #define CNN_WEIGHT_PARAMS(type_, prefix_, ...)                                                               \

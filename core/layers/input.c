@@ -81,14 +81,23 @@ static cnn_status call(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *in
 }
 
 extern const cnn_layer_class cnn_layer_input;
-const cnn_layer_class cnn_layer_input = {
-    .class = CNN_CLASS(
-        "layer", "InputLayer", "Input input", input, params,
-        "The placeholder through which data enters a model: Input{28, 28, 1} or Input{shape = {28, 28, 1}}."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .init = init,
-    .call = call};
+/*** The placeholder through which data enters a model, as a layer.
+Its shape is given as `InputLayer{28, 28, 1}` or `InputLayer{shape = {28, 28, 1}}`. At the head of a Sequential it
+tells the shape of one sample, so that all weights can be made at once; the argument input_shape of the first layer
+does the same. The functional API begins with cnn.Input, which makes such a layer and gives its tensor. The batch's
+size is always open.
+@class cnn.layers.InputLayer
+@raise no shape
+@usage
+model = cnn.Sequential{layers.InputLayer{28, 28, 1}, layers.Flatten{}, layers.Dense{10}}
+model:count_params()  --> 290
+*/
+const cnn_layer_class cnn_layer_input = {.class =
+                                             CNN_CLASS("layer", "InputLayer", "Input input", input, params),
+                                         .min_inputs = 1,
+                                         .max_inputs = 1,
+                                         .init = init,
+                                         .call = call};
 
 /* The symbolic tensor that an input layer stands for. */
 cnn_status cnn_input_from_layer(cnn_tensor **out, cnn_layer *layer) {

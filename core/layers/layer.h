@@ -46,10 +46,11 @@ struct cnn_layer {
 #define CNN_LAYER_PARAMS CNN_LAYER_PARAMS_BUT(.derived = false, cnn_policy_spec, .derived = true)
 #define CNN_LAYER_PARAMS_BUT(trainable_, dtype_spec_, batch_input_shape_)                                    \
     CNN_PARAM(STRING, cnn_layer, name, "null",                                                               \
-              .help = "the layer's name; by default its class's, numbered"),                                 \
+              .help = "by default the class's, numbered: 'conv2d', 'conv2d_1', …"),                          \
         CNN_PARAM(BOOL, cnn_layer, trainable, "true", trainable_,                                            \
                   .help = "whether training changes the weights"),                                           \
-        CNN_PARAM(JSON, cnn_layer, dtype, "\"float32\"", .spec = &dtype_spec_, .help = "'float32'"),         \
+        CNN_PARAM(JSON, cnn_layer, dtype, "\"float32\"", .spec = &dtype_spec_,                               \
+                  .help = "as Keras writes it; all is computed in float32"),                                 \
         CNN_PARAM(SHAPE, cnn_layer, input_shape, "null", .derived = true,                                    \
                   .help = "shape of one sample, for the first layer of a Sequential"),                       \
         CNN_PARAM(SHAPE, cnn_layer, batch_input_shape, "null", batch_input_shape_,                           \
@@ -138,6 +139,6 @@ cnn_status cnn_call_record(cnn_tensor *result, cnn_layer *layer, cnn_tensor *con
 cnn_status cnn_input_from_layer(cnn_tensor **out, cnn_layer *layer);
 
 /* Forgets how many layers of each class were named, as Keras's clear_session. */
-CNN_API void cnn_clear_session(void);
+void cnn_clear_session(void);
 
 #endif

@@ -75,50 +75,95 @@ static cnn_status call_average(cnn_layer *layer, cnn_tensor **out, cnn_tensor *c
 extern const cnn_layer_class cnn_layer_add, cnn_layer_subtract, cnn_layer_multiply, cnn_layer_average,
     cnn_layer_maximum, cnn_layer_minimum, cnn_layer_concatenate;
 
-const cnn_layer_class cnn_layer_add = {
-    .class = CNN_CLASS("layer", "Add", NULL, merge, params, "The sum of several inputs, with broadcasting."),
-    .min_inputs = 1,
-    .max_inputs = CNN_MAX_INPUTS,
-    .call = call_fold,
-    .op = &cnn_op_add};
+/*** The sum of several inputs, as at the end of a residual block (He et al. 2016).
+Called with a list of tensors. Sizes of 1 are stretched; an input of fewer axes gets axes of size 1 after the batch's.
+@class cnn.layers.Add
+@raise shapes that do not go together
+@usage
+layers.Add{}{cnn.tensor{{1, 2}}, cnn.tensor{{10, 20}}, cnn.tensor{{100, 200}}}
+--> float32 (1, 2)
+--> [[111. 222.]]
+x = cnn.Input{28, 28, 32}
+layers.Add{}{x, layers.Conv2D{32, 3, padding = "same"}(x)}  --> symbolic tensor float32 (None, 28, 28, 32)
+*/
+const cnn_layer_class cnn_layer_add = {.class = CNN_CLASS("layer", "Add", NULL, merge, params),
+                                       .min_inputs = 1,
+                                       .max_inputs = CNN_MAX_INPUTS,
+                                       .call = call_fold,
+                                       .op = &cnn_op_add};
 
-const cnn_layer_class cnn_layer_subtract = {
-    .class = CNN_CLASS("layer", "Subtract", NULL, merge, params, "The first of two inputs minus the second."),
-    .min_inputs = 2,
-    .max_inputs = 2,
-    .call = call_fold,
-    .op = &cnn_op_subtract};
+/*** The first of two inputs minus the second, with sizes of 1 stretched.
+@class cnn.layers.Subtract
+@raise another number of inputs than two; shapes that do not go together
+@usage
+layers.Subtract{}{cnn.tensor{{10, 20}}, cnn.tensor{{1, 2}}}
+--> float32 (1, 2)
+--> [[ 9. 18.]]
+*/
+const cnn_layer_class cnn_layer_subtract = {.class = CNN_CLASS("layer", "Subtract", NULL, merge, params),
+                                            .min_inputs = 2,
+                                            .max_inputs = 2,
+                                            .call = call_fold,
+                                            .op = &cnn_op_subtract};
 
-const cnn_layer_class cnn_layer_multiply = {
-    .class = CNN_CLASS("layer", "Multiply", NULL, merge, params,
-                       "The product of several inputs, with broadcasting."),
-    .min_inputs = 1,
-    .max_inputs = CNN_MAX_INPUTS,
-    .call = call_fold,
-    .op = &cnn_op_multiply};
+/*** The product of several inputs, element by element, with sizes of 1 stretched: a gate or a weight for each channel.
+@class cnn.layers.Multiply
+@raise shapes that do not go together
+@usage
+x, gate = cnn.ones{1, 2, 2, 3}, cnn.tensor{{0, 0.5, 1}}
+layers.Multiply{}{x, gate:reshape{1, 1, 1, 3}}:shape()  --> {1, 2, 2, 3}
+layers.Multiply{}{cnn.tensor{{1, 2, 3}}, gate}
+--> float32 (1, 3)
+--> [[0. 1. 3.]]
+*/
+const cnn_layer_class cnn_layer_multiply = {.class = CNN_CLASS("layer", "Multiply", NULL, merge, params),
+                                            .min_inputs = 1,
+                                            .max_inputs = CNN_MAX_INPUTS,
+                                            .call = call_fold,
+                                            .op = &cnn_op_multiply};
 
-const cnn_layer_class cnn_layer_average = {
-    .class =
-        CNN_CLASS("layer", "Average", NULL, merge, params, "The mean of several inputs, element by element."),
-    .min_inputs = 1,
-    .max_inputs = CNN_MAX_INPUTS,
-    .call = call_average};
+/*** The mean of several inputs, element by element, with sizes of 1 stretched.
+@class cnn.layers.Average
+@raise shapes that do not go together
+@usage
+layers.Average{}{cnn.tensor{{1, 2}}, cnn.tensor{{3, 6}}}
+--> float32 (1, 2)
+--> [[2. 4.]]
+*/
+const cnn_layer_class cnn_layer_average = {.class = CNN_CLASS("layer", "Average", NULL, merge, params),
+                                           .min_inputs = 1,
+                                           .max_inputs = CNN_MAX_INPUTS,
+                                           .call = call_average};
 
-const cnn_layer_class cnn_layer_maximum = {
-    .class = CNN_CLASS("layer", "Maximum", NULL, merge, params,
-                       "The largest of several inputs, element by element; of equals the first counts."),
-    .min_inputs = 1,
-    .max_inputs = CNN_MAX_INPUTS,
-    .call = call_fold,
-    .op = &cnn_op_maximum};
+/*** The largest of several inputs, element by element, with sizes of 1 stretched.
+The gradient goes to the one that was largest, of equal ones to the first.
+@class cnn.layers.Maximum
+@raise shapes that do not go together
+@usage
+layers.Maximum{}{cnn.tensor{{1, 6}}, cnn.tensor{{3, 2}}}
+--> float32 (1, 2)
+--> [[3. 6.]]
+*/
+const cnn_layer_class cnn_layer_maximum = {.class = CNN_CLASS("layer", "Maximum", NULL, merge, params),
+                                           .min_inputs = 1,
+                                           .max_inputs = CNN_MAX_INPUTS,
+                                           .call = call_fold,
+                                           .op = &cnn_op_maximum};
 
-const cnn_layer_class cnn_layer_minimum = {
-    .class = CNN_CLASS("layer", "Minimum", NULL, merge, params,
-                       "The smallest of several inputs, element by element; of equals the first counts."),
-    .min_inputs = 1,
-    .max_inputs = CNN_MAX_INPUTS,
-    .call = call_fold,
-    .op = &cnn_op_minimum};
+/*** The smallest of several inputs, element by element, with sizes of 1 stretched.
+The gradient goes to the one that was smallest, of equal ones to the first.
+@class cnn.layers.Minimum
+@raise shapes that do not go together
+@usage
+layers.Minimum{}{cnn.tensor{{1, 6}}, cnn.tensor{{3, 2}}}
+--> float32 (1, 2)
+--> [[1. 2.]]
+*/
+const cnn_layer_class cnn_layer_minimum = {.class = CNN_CLASS("layer", "Minimum", NULL, merge, params),
+                                           .min_inputs = 1,
+                                           .max_inputs = CNN_MAX_INPUTS,
+                                           .call = call_fold,
+                                           .op = &cnn_op_minimum};
 
 /* ---- Concatenate --------------------------------------------------------------------------------------- */
 
@@ -133,9 +178,21 @@ static cnn_status call_concatenate(cnn_layer *layer, cnn_tensor **out, cnn_tenso
     return cnn_op_apply(out, &cnn_op_concatenate, &attributes, inputs, n, training);
 }
 
+/*** Several inputs one after the other along an axis, the last one unless told otherwise: channels side by side.
+Their other sizes must be equal. The axis is counted from 0, the batch's, or from the end.
+@class cnn.layers.Concatenate
+@raise inputs that differ in another size
+@usage
+a, b = cnn.Input{28, 28, 32}, cnn.Input{28, 28, 64}
+layers.Concatenate{}{a, b}  --> symbolic tensor float32 (None, 28, 28, 96)
+layers.Concatenate{axis = 1}{cnn.tensor{{1, 2}}, cnn.tensor{{3}}}
+--> float32 (1, 3)
+--> [[1. 2. 3.]]
+layers.Concatenate{}{a, cnn.Input{14, 14, 32}}
+--> error: concatenate_2: concatenate: shapes (None, 28, 28, 32) and (None, 14, 14, 32) (input 2) differ beside axis 3
+*/
 const cnn_layer_class cnn_layer_concatenate = {
-    .class = CNN_CLASS("layer", "Concatenate", NULL, merge, concatenate_params,
-                       "Several inputs one after the other along an axis; their other sizes are equal."),
+    .class = CNN_CLASS("layer", "Concatenate", NULL, merge, concatenate_params),
     .min_inputs = 1,
     .max_inputs = CNN_MAX_INPUTS,
     .call = call_concatenate};

@@ -18,11 +18,11 @@ typedef struct noise {
     CNN_PARAM(INT, noise, seed, "null", .nullable = true,                                                    \
               .help = "of the random choice; nil draws one from the default generator")
 
-static const cnn_param noise_params[] = {
-    CNN_PARAM(FLOAT, noise, stddev, NULL, .low = 0, .help = "the noise's standard deviation"),
-    SEED_PARAM,
-    CNN_LAYER_PARAMS,
-    {0}};
+static const cnn_param noise_params[] = {CNN_PARAM(FLOAT, noise, stddev, NULL, .low = 0, .high = INFINITY,
+                                                   .help = "the noise's standard deviation"),
+                                         SEED_PARAM,
+                                         CNN_LAYER_PARAMS,
+                                         {0}};
 
 static const cnn_param dropout_params[] = {
     CNN_PARAM(FLOAT, noise, rate, NULL, .low = 0, .high = 1,
@@ -44,7 +44,7 @@ static const cnn_param spatial1d_params[] = {CHANNEL_RATE_PARAM, CHANNEL_PARAMS,
 static const cnn_param spatial2d_params[] = {CHANNEL_RATE_PARAM,
                                              CNN_PARAM(CHOICE, noise, data_format, "\"channels_last\"",
                                                        .choices = "channels_last", .nullable = true,
-                                                       .help = "only 'channels_last'"),
+                                                       .help = "channels come last, nothing else"),
                                              CHANNEL_PARAMS,
                                              {0}};
 
@@ -97,33 +97,77 @@ static cnn_status call_spatial2d(cnn_layer *layer, cnn_tensor **out, cnn_tensor 
 extern const cnn_layer_class cnn_layer_gaussian_noise, cnn_layer_gaussian_dropout,
     cnn_layer_spatial_dropout1d, cnn_layer_spatial_dropout2d;
 
+/*** In training, adds normal random numbers of mean 0; in inference passes x on.
+Pictures that never come twice alike work against overfitting. x to the same shape; drawn anew at each step.
+@class cnn.layers.GaussianNoise
+@usage
+cnn.utils.set_random_seed(1)
+noise = layers.GaussianNoise{0.1}
+noise(cnn.ones{1, 4}, {training = true})
+--> float32 (1, 4)
+--> [[1.0532461 1.0954883 0.8146399 0.9871216]]
+noise(cnn.ones{1, 4})
+--> float32 (1, 4)
+--> [[1. 1. 1. 1.]]
+*/
 const cnn_layer_class cnn_layer_gaussian_noise = {
-    .class = CNN_CLASS("layer", "GaussianNoise", NULL, noise, noise_params,
-                       "In training, adds normal numbers of mean 0 to x; else passes x on."),
+    .class = CNN_CLASS("layer", "GaussianNoise", NULL, noise, noise_params),
     .min_inputs = 1,
     .max_inputs = 1,
     .init = init,
     .call = call_noise};
 
+/*** In training, multiplies with normal random numbers of mean 1; in inference passes x on.
+Their standard deviation is sqrt(rate / (1 - rate)), so that the noise is as strong as that of Dropout with this rate
+(Srivastava et al. 2014), but nothing is lost altogether. x to the same shape.
+@class cnn.layers.GaussianDropout
+@raise a rate below 0, or 1 and more
+@usage
+cnn.utils.set_random_seed(1)
+layers.GaussianDropout{0.2}(cnn.ones{1, 4}, {training = true})
+--> float32 (1, 4)
+--> [[1.266231   1.4774417  0.07319975 0.9356078 ]]
+*/
 const cnn_layer_class cnn_layer_gaussian_dropout = {
-    .class = CNN_CLASS("layer", "GaussianDropout", NULL, noise, dropout_params,
-                       "In training, multiplies x with normal numbers of mean 1; else passes x on."),
+    .class = CNN_CLASS("layer", "GaussianDropout", NULL, noise, dropout_params),
     .min_inputs = 1,
     .max_inputs = 1,
     .init = init,
     .call = call_dropout};
 
+/*** In training, sets whole channels of sequences to 0, by chance, and divides the others by 1 - rate.
+As SpatialDropout2D does with pictures. x [N,L,C] to the same shape; in inference x as it is.
+@class cnn.layers.SpatialDropout1D
+@raise an input that is not [N,L,C]; a rate below 0, or 1 and more
+@usage
+cnn.utils.set_random_seed(1)
+layers.SpatialDropout1D{0.5}(cnn.ones{1, 3, 4}, {training = true})
+--> float32 (1, 3, 4)
+--> [[[2. 2. 0. 0.]
+-->   [2. 2. 0. 0.]
+-->   [2. 2. 0. 0.]]]
+*/
 const cnn_layer_class cnn_layer_spatial_dropout1d = {
-    .class = CNN_CLASS("layer", "SpatialDropout1D", NULL, noise, spatial1d_params,
-                       "In training, sets random channels of x [N,L,C] to 0 and scales the others up."),
+    .class = CNN_CLASS("layer", "SpatialDropout1D", NULL, noise, spatial1d_params),
     .min_inputs = 1,
     .max_inputs = 1,
     .init = init,
     .call = call_spatial1d};
 
+/*** In training, sets whole channels of pictures to 0, by chance, and divides the others by 1 - rate.
+After a convolution neighbouring cells tell nearly the same, so that Dropout of single cells takes hardly anything
+away; a whole channel is missed (Tompson et al. 2015). x [N,H,W,C] to the same shape; in inference x as it is.
+@class cnn.layers.SpatialDropout2D
+@raise an input that is not [N,H,W,C]; a rate below 0, or 1 and more
+@usage
+cnn.utils.set_random_seed(1)
+x = layers.SpatialDropout2D{0.5}(cnn.ones{1, 8, 8, 4}, {training = true})
+x:mean{{2, 3}}
+--> float32 (1, 4)
+--> [[2. 2. 0. 0.]]
+*/
 const cnn_layer_class cnn_layer_spatial_dropout2d = {
-    .class = CNN_CLASS("layer", "SpatialDropout2D", NULL, noise, spatial2d_params,
-                       "In training, sets random channels of x [N,H,W,C] to 0 and scales the others up."),
+    .class = CNN_CLASS("layer", "SpatialDropout2D", NULL, noise, spatial2d_params),
     .min_inputs = 1,
     .max_inputs = 1,
     .init = init,

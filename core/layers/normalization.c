@@ -7,6 +7,8 @@
 #include "ops/norm.h"
 #include "ops/shape.h"
 
+#include <math.h>
+
 typedef struct normalization {
     cnn_layer layer;
     cJSON *axis;
@@ -79,7 +81,7 @@ static cnn_status apply_to_axes(cnn_tensor **out, const cnn_op *op, const void *
                               "how gamma starts")
 #define SCALE_REGULARIZER_PARAMS                                                                             \
     CNN_REGULARIZER_PARAM(normalization, beta_regularizer, "beta_regularizer",                               \
-                          "'l1', 'l2' or a table, for beta"),                                                \
+                          "what keeps beta small, as of Dense"),                                             \
         CNN_REGULARIZER_PARAM(normalization, gamma_regularizer, "gamma_regularizer", "the same for gamma"),  \
         CNN_UNSUPPORTED_PARAM("beta_constraint"), CNN_UNSUPPORTED_PARAM("gamma_constraint")
 
@@ -121,7 +123,8 @@ static const cnn_param batch_params[] = {
     CNN_PARAM(JSON, normalization, axis, "-1", .help = "the channels' axis"),
     CNN_PARAM(FLOAT, normalization, momentum, "0.99", .low = 0, .high = 1,
               .help = "what the moving statistics keep of themselves at each step"),
-    CNN_PARAM(FLOAT, normalization, epsilon, "0.001", .low = 0, .help = "added to the variance"),
+    CNN_PARAM(FLOAT, normalization, epsilon, "0.001", .low = 0, .high = INFINITY,
+              .help = "added to the variance"),
     CNN_PARAM(BOOL, normalization, center, "true", .help = "add a learned number, beta, to each channel"),
     CNN_PARAM(BOOL, normalization, scale, "true", .help = "multiply each channel with a learned one, gamma"),
     SCALE_INITIALIZER_PARAMS,
@@ -185,12 +188,39 @@ static cnn_status call_batch(cnn_layer *layer, cnn_tensor **out, cnn_tensor *con
 
 extern const cnn_layer_class cnn_layer_batch_normalization, cnn_layer_layer_normalization;
 
+/*** Batch normalization: each channel gets mean beta and deviation gamma, both learned (Ioffe and Szegedy 2015).
+
+  gamma · (x - mean) / sqrt(variance + epsilon) + beta
+
+In training mean and variance are the batch's, over all axes but the channels', and the moving ones follow: moving =
+momentum · moving + (1 - momentum) · batch's. In inference, and where the layer is not trainable, the moving ones are
+used and nothing changes: the answer for a picture does not depend on the others.
+
+x [N,…,C] to the same shape. Weights, all [C]: gamma, beta, moving_mean, moving_variance; the last two are not trained
+by gradients and count among the non-trainable parameters. As in Keras the variance is that of the population (divided
+by the number of cells, not by one less).
+@class cnn.layers.BatchNormalization
+@raise an axis that is not there, or the batch's
+@usage
+norm = layers.BatchNormalization{}
+x = cnn.tensor{{1, 100}, {3, 300}}
+norm(x, {training = true})
+--> float32 (2, 2)
+--> [[-0.9995004 -1.       ]
+-->  [ 0.9995004  1.       ]]
+norm(x)                          -- the moving statistics have hardly begun to follow
+--> float32 (2, 2)
+--> [[ 0.9795104  9.751799 ]
+-->  [ 2.978511  29.653429 ]]
+norm:get_weights()[3]
+--> float32 (2,)
+--> [0.02 2.  ]
+norm:count_params()  --> 8
+*/
 const cnn_layer_class cnn_layer_batch_normalization = {
-    .class = CNN_CLASS(
-        "layer", "BatchNormalization", "BatchNormalizationV1 BatchNormalizationV2 SyncBatchNormalization",
-        normalization, batch_params,
-        "Each channel shifted and scaled to mean beta and standard deviation gamma: in training by "
-        "its statistics in the batch, else, or when not trainable, by their moving averages."),
+    .class = CNN_CLASS("layer", "BatchNormalization",
+                       "BatchNormalizationV1 BatchNormalizationV2 SyncBatchNormalization", normalization,
+                       batch_params),
     .min_inputs = 1,
     .max_inputs = 1,
     .init = init_batch,
@@ -203,7 +233,8 @@ const cnn_layer_class cnn_layer_batch_normalization = {
 
 static const cnn_param layer_params[] = {
     CNN_PARAM(JSON, normalization, axis, "-1", .help = "the axis, or a list of axes, normalized together"),
-    CNN_PARAM(FLOAT, normalization, epsilon, "0.001", .low = 0, .help = "added to the variance"),
+    CNN_PARAM(FLOAT, normalization, epsilon, "0.001", .low = 0, .high = INFINITY,
+              .help = "added to the variance"),
     CNN_PARAM(BOOL, normalization, center, "true", .help = "add learned numbers, beta"),
     CNN_PARAM(BOOL, normalization, scale, "true", .help = "multiply with learned numbers, gamma"),
     SCALE_INITIALIZER_PARAMS,
@@ -236,11 +267,25 @@ static cnn_status call_layer(cnn_layer *layer, cnn_tensor **out, cnn_tensor *con
     return apply_to_axes(out, &cnn_op_layer_normalization, &attributes, mask, operands, 3, training);
 }
 
+/*** Layer normalization: each sample gets mean beta and deviation gamma along an axis (Ba et al. 2016).
+
+  gamma · (x - mean) / sqrt(variance + epsilon) + beta
+
+Mean and variance are those of the sample along `axis`, or over several axes together. It looks at no other sample, so
+that training and inference are the same. x to the same shape; weights gamma and beta are shaped as the axes are.
+@class cnn.layers.LayerNormalization
+@raise an axis that is not there, or the batch's
+@usage
+layers.LayerNormalization{}{{1, 2, 3}, {10, 20, 30}}
+--> float32 (2, 3)
+--> [[-1.2238274  0.         1.2238274]
+-->  [-1.2247357  0.         1.2247357]]
+norm = layers.LayerNormalization{axis = {1, 2, 3}}      -- each picture as a whole; the batch's axis is 0
+norm(cnn.ones{8, 4, 4, 3}):shape()  --> {8, 4, 4, 3}
+norm:get_weights()                  --> {tensor float32 (4, 4, 3), tensor float32 (4, 4, 3)}
+*/
 const cnn_layer_class cnn_layer_layer_normalization = {
-    .class =
-        CNN_CLASS("layer", "LayerNormalization", NULL, normalization, layer_params,
-                  "Each sample shifted and scaled, along the axes given, to mean beta and standard deviation "
-                  "gamma."),
+    .class = CNN_CLASS("layer", "LayerNormalization", NULL, normalization, layer_params),
     .min_inputs = 1,
     .max_inputs = 1,
     .build = build_layer,

@@ -17,13 +17,13 @@ static const cnn_param window_params[] = {
     CNN_PARAM(CHOICE, pooling1d, padding, "\"valid\"", .choices = "valid same",
               .help = "'valid': whole windows; 'same': also those that overhang the ends"),
     CNN_PARAM(CHOICE, pooling1d, data_format, "\"channels_last\"", .choices = "channels_last",
-              .nullable = true, .help = "only 'channels_last'"),
+              .nullable = true, .help = "channels come last, nothing else"),
     CNN_LAYER_PARAMS,
     {0}};
 
 static const cnn_param global_params[] = {
     CNN_PARAM(CHOICE, pooling1d, data_format, "\"channels_last\"", .choices = "channels_last",
-              .nullable = true, .help = "only 'channels_last'"),
+              .nullable = true, .help = "channels come last, nothing else"),
     CNN_PARAM(BOOL, pooling1d, keepdims, "false", .help = "keep the length as an axis of size 1"),
     CNN_LAYER_PARAMS,
     {0}};
@@ -88,35 +88,76 @@ static cnn_status pool_globally(cnn_layer *layer, cnn_tensor **out, cnn_tensor *
 extern const cnn_layer_class cnn_layer_max_pooling1d, cnn_layer_average_pooling1d,
     cnn_layer_global_max_pooling1d, cnn_layer_global_average_pooling1d;
 
+/*** Max pooling of sequences: the largest of each window, channel by channel.
+
+x [N,L,C] gives [N,L',C], with L' = floor((L - pool_size) / stride) + 1 for padding "valid", ceil(L / stride) for
+"same".
+@class cnn.layers.MaxPooling1D
+@raise an input that is not [N,L,C]; a window that is longer than the sequence
+@usage
+x = cnn.tensor{1, 5, 2, 3, 9, 4}:reshape{1, 6, 1}
+layers.MaxPooling1D{2}(x):reshape{3}
+--> float32 (3,)
+--> [5. 3. 9.]
+layers.MaxPooling1D{3, strides = 1}(x):reshape{4}
+--> float32 (4,)
+--> [5. 5. 9. 9.]
+*/
 const cnn_layer_class cnn_layer_max_pooling1d = {
-    .class = CNN_CLASS("layer", "MaxPooling1D", "MaxPool1D", pooling1d, window_params,
-                       "The largest of each window: x [N,L,C] to [N,L',C]."),
+    .class = CNN_CLASS("layer", "MaxPooling1D", "MaxPool1D", pooling1d, window_params),
     .min_inputs = 1,
     .max_inputs = 1,
     .init = init,
     .call = pool,
     .op = &cnn_op_max_pool2d};
 
+/*** Average pooling of sequences: the mean of each window, channel by channel.
+
+x [N,L,C] gives [N,L',C], sized as by MaxPooling1D; what lies beyond the ends, with padding "same", is not counted.
+@class cnn.layers.AveragePooling1D
+@raise an input that is not [N,L,C]; a window that is longer than the sequence
+@usage
+x = cnn.tensor{1, 5, 2, 3, 9}:reshape{1, 5, 1}
+layers.AveragePooling1D{2}(x):reshape{2}
+--> float32 (2,)
+--> [3.  2.5]
+layers.AveragePooling1D{2, padding = "same"}(x):reshape{3}
+--> float32 (3,)
+--> [3.  2.5 9. ]
+*/
 const cnn_layer_class cnn_layer_average_pooling1d = {
-    .class = CNN_CLASS("layer", "AveragePooling1D", "AvgPool1D", pooling1d, window_params,
-                       "The mean of each window, padding not counted: x [N,L,C] to [N,L',C]."),
+    .class = CNN_CLASS("layer", "AveragePooling1D", "AvgPool1D", pooling1d, window_params),
     .min_inputs = 1,
     .max_inputs = 1,
     .init = init,
     .call = pool,
     .op = &cnn_op_avg_pool2d};
 
+/*** The largest of each channel over the whole sequence: x [N,L,C] to [N,C], or with keepdims to [N,1,C].
+@class cnn.layers.GlobalMaxPooling1D
+@raise an input that is not [N,L,C]
+@usage
+layers.GlobalMaxPooling1D{}(cnn.tensor{{{1, 8}, {5, 2}, {3, 4}}})
+--> float32 (1, 2)
+--> [[5. 8.]]
+*/
 const cnn_layer_class cnn_layer_global_max_pooling1d = {
-    .class = CNN_CLASS("layer", "GlobalMaxPooling1D", "GlobalMaxPool1D", pooling1d, global_params,
-                       "The largest of each channel: x [N,L,C] to [N,C]."),
+    .class = CNN_CLASS("layer", "GlobalMaxPooling1D", "GlobalMaxPool1D", pooling1d, global_params),
     .min_inputs = 1,
     .max_inputs = 1,
     .call = pool_globally,
     .op = &cnn_op_global_max_pool2d};
 
+/*** The mean of each channel over the whole sequence: x [N,L,C] to [N,C], or with keepdims to [N,1,C].
+@class cnn.layers.GlobalAveragePooling1D
+@raise an input that is not [N,L,C]
+@usage
+layers.GlobalAveragePooling1D{}(cnn.tensor{{{1, 8}, {5, 2}, {3, 5}}})
+--> float32 (1, 2)
+--> [[3. 5.]]
+*/
 const cnn_layer_class cnn_layer_global_average_pooling1d = {
-    .class = CNN_CLASS("layer", "GlobalAveragePooling1D", "GlobalAvgPool1D", pooling1d, global_params,
-                       "The mean of each channel: x [N,L,C] to [N,C]."),
+    .class = CNN_CLASS("layer", "GlobalAveragePooling1D", "GlobalAvgPool1D", pooling1d, global_params),
     .min_inputs = 1,
     .max_inputs = 1,
     .call = pool_globally,

@@ -17,7 +17,7 @@ typedef struct rearranging {
 
 #define FORMAT_PARAM                                                                                         \
     CNN_PARAM(CHOICE, rearranging, data_format, "\"channels_last\"", .choices = "channels_last",             \
-              .nullable = true, .help = "only 'channels_last'")
+              .nullable = true, .help = "channels come last, nothing else")
 
 /* ---- Permute ------------------------------------------------------------------------------------------- */
 
@@ -51,13 +51,27 @@ static cnn_status call_permute(cnn_layer *layer, cnn_tensor **out, cnn_tensor *c
 
 extern const cnn_layer_class cnn_layer_permute, cnn_layer_cropping2d, cnn_layer_up_sampling2d;
 
-const cnn_layer_class cnn_layer_permute = {.class = CNN_CLASS("layer", "Permute", NULL, rearranging,
-                                                              permute_params,
-                                                              "The axes of a sample in another order."),
-                                           .min_inputs = 1,
-                                           .max_inputs = 1,
-                                           .init = init_permute,
-                                           .call = call_permute};
+/*** The axes of a sample in another order.
+
+dims says for each axis of the result which one of the input it is, counted from 1 without the batch's: {2, 1, 3}
+exchanges rows and columns.
+@class cnn.layers.Permute
+@raise dims that are not 1, 2, … in some order, or of another number of axes than a sample has
+@usage
+layers.Permute{{2, 1}}(cnn.tensor{{{1, 2, 3}, {4, 5, 6}}})
+--> float32 (1, 3, 2)
+--> [[[1. 4.]
+-->   [2. 5.]
+-->   [3. 6.]]]
+layers.Permute{{3, 1, 2}}(cnn.zeros{8, 28, 20, 3}):shape()  --> {8, 3, 28, 20}
+layers.Permute{{1, 3}}  --> error: Permute: 'dims' must be 1 to 2 in some order, got (1, 3)
+*/
+const cnn_layer_class cnn_layer_permute = {
+    .class = CNN_CLASS("layer", "Permute", NULL, rearranging, permute_params),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .init = init_permute,
+    .call = call_permute};
 
 /* ---- Cropping2D ---------------------------------------------------------------------------------------- */
 
@@ -92,9 +106,20 @@ static cnn_status call_cropping(cnn_layer *layer, cnn_tensor **out, cnn_tensor *
     return cnn_op_apply(out, &cnn_op_slice, &a, inputs, 1, training);
 }
 
+/*** Takes rows and columns off the edges of pictures: x [N,H,W,C] to [N, H-top-bottom, W-left-right, C].
+@class cnn.layers.Cropping2D
+@raise an input that is not [N,H,W,C], or of which nothing would be left
+@usage
+layers.Cropping2D{{1, 2}}(cnn.zeros{1, 10, 10, 3}):shape()  --> {1, 8, 6, 3}
+layers.Cropping2D{{{0, 1}, {2, 0}}}(cnn.arange{12, dtype = "float32"}:reshape{1, 3, 4, 1}):reshape{2, 2}
+--> float32 (2, 2)
+--> [[2. 3.]
+-->  [6. 7.]]
+layers.Cropping2D{5}(cnn.zeros{1, 10, 10, 3})
+--> error: cropping2d_2: Cropping2D: nothing is left of an input of shape (1, 10, 10, 3)
+*/
 const cnn_layer_class cnn_layer_cropping2d = {
-    .class = CNN_CLASS("layer", "Cropping2D", NULL, rearranging, cropping_params,
-                       "Rows and columns off pictures: x [N,H,W,C] to [N,H-top-bottom,W-left-right,C]."),
+    .class = CNN_CLASS("layer", "Cropping2D", NULL, rearranging, cropping_params),
     .min_inputs = 1,
     .max_inputs = 1,
     .init = init_cropping,
@@ -119,9 +144,23 @@ static cnn_status call_upsampling(cnn_layer *layer, cnn_tensor **out, cnn_tensor
     return cnn_op_apply(out, &cnn_op_upsample2d, &a, inputs, 1, training);
 }
 
+/*** Makes pictures larger by whole factors: x [N,H,W,C] to [N, H·rows, W·columns, C].
+Each cell is repeated, or with interpolation "bilinear" neighbours go over into each other. There are no weights.
+@class cnn.layers.UpSampling2D
+@raise an input that is not [N,H,W,C]
+@usage
+layers.UpSampling2D{2}(cnn.tensor{1, 2, 3, 4}:reshape{1, 2, 2, 1}):reshape{4, 4}
+--> float32 (4, 4)
+--> [[1. 1. 2. 2.]
+-->  [1. 1. 2. 2.]
+-->  [3. 3. 4. 4.]
+-->  [3. 3. 4. 4.]]
+layers.UpSampling2D{{1, 2}, interpolation = "bilinear"}(cnn.tensor{0, 8}:reshape{1, 1, 2, 1}):reshape{4}
+--> float32 (4,)
+--> [0. 2. 6. 8.]
+*/
 const cnn_layer_class cnn_layer_up_sampling2d = {
-    .class = CNN_CLASS("layer", "UpSampling2D", NULL, rearranging, upsampling_params,
-                       "Pictures made larger: x [N,H,W,C] to [N,H·rows,W·columns,C]."),
+    .class = CNN_CLASS("layer", "UpSampling2D", NULL, rearranging, upsampling_params),
     .min_inputs = 1,
     .max_inputs = 1,
     .call = call_upsampling};

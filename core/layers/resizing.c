@@ -80,26 +80,58 @@ static cnn_status call_crop(cnn_layer *layer, cnn_tensor **out, cnn_tensor *cons
 
 extern const cnn_layer_class cnn_layer_resizing, cnn_layer_center_crop, cnn_layer_random_crop;
 
-const cnn_layer_class cnn_layer_resizing = {.class = CNN_CLASS("layer", "Resizing", NULL, resizing,
-                                                               resizing_params,
-                                                               "Pictures x [N,H,W,C] to [N,height,width,C]."),
-                                            .min_inputs = 1,
-                                            .max_inputs = 1,
-                                            .call = call_resizing};
+/*** Pictures of another size: x [N,H,W,C] to [N,height,width,C], in training and in inference.
+Interpolation is that of tf.image.resize: "bilinear", "nearest", "bicubic" or "area". The proportion of a picture may
+change; with crop_to_aspect_ratio the longest middle part in the proportion of the result is taken before. One picture
+[H,W,C] works too, and any dtype; the result is float32.
+@class cnn.layers.Resizing
+@raise pictures without channels
+@usage
+layers.Resizing{180, 180}(cnn.zeros({2, 375, 500, 3}, "uint8")):shape()  --> {2, 180, 180, 3}
+layers.Resizing{1, 2}(cnn.tensor{0, 2, 4, 6}:reshape{1, 4, 1}):reshape{2}
+--> float32 (2,)
+--> [1. 5.]
+*/
+const cnn_layer_class cnn_layer_resizing = {
+    .class = CNN_CLASS("layer", "Resizing", NULL, resizing, resizing_params),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .call = call_resizing};
 
+/*** The middle of pictures: x [N,H,W,C] to [N,height,width,C].
+A picture that is smaller than that is resized: the longest middle part in the proportion of the result. One picture
+[H,W,C] works too, and any dtype; the result is float32.
+@class cnn.layers.CenterCrop
+@raise pictures without channels
+@usage
+layers.CenterCrop{2, 2}(cnn.arange{16}:reshape{4, 4, 1}):reshape{2, 2}
+--> float32 (2, 2)
+--> [[ 5.  6.]
+-->  [ 9. 10.]]
+*/
 const cnn_layer_class cnn_layer_center_crop = {
-    .class =
-        CNN_CLASS("layer", "CenterCrop", NULL, resizing, center_params,
-                  "The centre of pictures: x [N,H,W,C] to [N,height,width,C]; smaller pictures are resized."),
+    .class = CNN_CLASS("layer", "CenterCrop", NULL, resizing, center_params),
     .min_inputs = 1,
     .max_inputs = 1,
     .call = call_center};
 
+/*** In training, a part of pictures at a random place: x [N,H,W,C] to [N,height,width,C].
+It is the same part of all pictures of a batch. In inference, and of pictures that are smaller, it is the longest
+middle part in the proportion of the result, resized. Called by hand it crops at random too, unless told `training =
+false`. One picture [H,W,C] works too; the result is float32.
+@class cnn.layers.RandomCrop
+@raise pictures without channels
+@usage
+cnn.utils.set_random_seed(1)
+crop = layers.RandomCrop{2, 2}
+crop(cnn.arange{16}:reshape{4, 4, 1}):reshape{2, 2}
+--> float32 (2, 2)
+--> [[ 8.  9.]
+-->  [12. 13.]]
+crop(cnn.zeros{8, 32, 48, 3}):shape()  --> {8, 2, 2, 3}
+*/
 const cnn_layer_class cnn_layer_random_crop = {
-    .class = CNN_CLASS(
-        "layer", "RandomCrop", NULL, resizing, crop_params,
-        "In training, a part of pictures at a random place: x [N,H,W,C] to [N,height,width,C]; else, "
-        "and of smaller pictures, the longest part in that proportion, resized."),
+    .class = CNN_CLASS("layer", "RandomCrop", NULL, resizing, crop_params),
     .min_inputs = 1,
     .max_inputs = 1,
     .augments = true,

@@ -257,15 +257,14 @@ static cnn_status build_sequential(cnn_layer *layer, const cnn_tensor *const *in
     return wire((cnn_model *)layer, inputs[0]->rank - 1, inputs[0]->shape + 1);
 }
 
-const cnn_layer_class cnn_sequential_class = {.class = CNN_CLASS("layer", "Sequential", NULL, cnn_model,
-                                                                 model_params,
-                                                                 "A model of layers one after the other."),
-                                              .min_inputs = 1,
-                                              .max_inputs = 1,
-                                              .build = build_sequential,
-                                              .call = call_sequential,
-                                              .close = close_model,
-                                              .set_trainable = set_layers_trainable};
+const cnn_layer_class cnn_sequential_class = {
+    .class = CNN_CLASS("layer", "Sequential", NULL, cnn_model, model_params),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .build = build_sequential,
+    .call = call_sequential,
+    .close = close_model,
+    .set_trainable = set_layers_trainable};
 
 cnn_status cnn_sequential_new(cnn_model **out, const char *name) {
     CNN_TRY(new_model(out, &cnn_sequential_class, name));
@@ -450,15 +449,14 @@ static int functional_output_count(const cnn_layer *layer) {
     return ((const cnn_model *)layer)->n_outputs;
 }
 
-const cnn_layer_class cnn_functional_class = {.class = CNN_CLASS("layer", "Functional", "Model model",
-                                                                 cnn_model, model_params,
-                                                                 "A model wired from inputs to outputs."),
-                                              .min_inputs = 1,
-                                              .max_inputs = 64,
-                                              .call = call_functional,
-                                              .output_count = functional_output_count,
-                                              .close = close_model,
-                                              .set_trainable = set_layers_trainable};
+const cnn_layer_class cnn_functional_class = {
+    .class = CNN_CLASS("layer", "Functional", "Model model", cnn_model, model_params),
+    .min_inputs = 1,
+    .max_inputs = 64,
+    .call = call_functional,
+    .output_count = functional_output_count,
+    .close = close_model,
+    .set_trainable = set_layers_trainable};
 
 static cnn_status add_once(cnn_model *model, cnn_layer *layer) {
     for (int i = 0; i < model->layer_count; i++) {

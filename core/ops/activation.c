@@ -84,29 +84,28 @@ static const cnn_param gelu_params[] = {CNN_PARAM(BOOL, cnn_activation_op, appro
                                         {0}};
 
 /* The ops differ in name, parameter and in what their derivative is told by: the input or the output. */
-#define ELEMENTWISE(name_, aliases_, params_, needs_, help_)                                                 \
+#define ELEMENTWISE(name_, aliases_, params_, needs_)                                                        \
     {                                                                                                        \
-        .class = CNN_CLASS("op", name_, aliases_, cnn_activation_op, params_, help_), .min_inputs = 1,       \
+        .class = CNN_CLASS("op", name_, aliases_, cnn_activation_op, params_), .min_inputs = 1,              \
         .max_inputs = 1, .per_sample = true, .needs = needs_, .infer = infer, .forward = forward,            \
         .backward = backward                                                                                 \
     }
 
-const cnn_op cnn_op_relu =
-    ELEMENTWISE("relu", NULL, no_params, CNN_NEEDS_OUTPUT, "max(x, 0), element by element.");
+const cnn_op cnn_op_relu = ELEMENTWISE("relu", NULL, no_params, CNN_NEEDS_OUTPUT);
 
-const cnn_op cnn_op_leaky_relu = {.class = CNN_CLASS("op", "leaky_relu", NULL, cnn_activation_op,
-                                                     leaky_relu_params,
-                                                     "x where it is positive, negative_slope·x elsewhere."),
-                                  .min_inputs = 1,
-                                  .max_inputs = 1,
-                                  .per_sample = true,
-                                  .needs = CNN_NEEDS_OUTPUT,
-                                  .infer = infer_parameter,
-                                  .forward = forward,
-                                  .backward = backward};
+/* x where it is positive, negative_slope·x elsewhere. */
+const cnn_op cnn_op_leaky_relu = {
+    .class = CNN_CLASS("op", "leaky_relu", NULL, cnn_activation_op, leaky_relu_params),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .per_sample = true,
+    .needs = CNN_NEEDS_OUTPUT,
+    .infer = infer_parameter,
+    .forward = forward,
+    .backward = backward};
 
-const cnn_op cnn_op_elu = {.class = CNN_CLASS("op", "elu", NULL, cnn_activation_op, elu_params,
-                                              "x where it is positive, alpha·(e^x - 1) elsewhere."),
+/* x where it is positive, alpha·(e^x - 1) elsewhere. */
+const cnn_op cnn_op_elu = {.class = CNN_CLASS("op", "elu", NULL, cnn_activation_op, elu_params),
                            .min_inputs = 1,
                            .max_inputs = 1,
                            .per_sample = true,
@@ -115,47 +114,40 @@ const cnn_op cnn_op_elu = {.class = CNN_CLASS("op", "elu", NULL, cnn_activation_
                            .forward = forward,
                            .backward = backward};
 
-const cnn_op cnn_op_selu =
-    ELEMENTWISE("selu", NULL, no_params, CNN_NEEDS_OUTPUT,
-                "1.0507·elu(x) with alpha = 1.6733: activations keep mean 0 and variance 1.");
+/* 1.0507·elu(x) with alpha = 1.6733: activations keep mean 0 and variance 1. */
+const cnn_op cnn_op_selu = ELEMENTWISE("selu", NULL, no_params, CNN_NEEDS_OUTPUT);
 
-const cnn_op cnn_op_sigmoid =
-    ELEMENTWISE("sigmoid", NULL, no_params, CNN_NEEDS_OUTPUT, "1 / (1 + e^-x), element by element.");
+const cnn_op cnn_op_sigmoid = ELEMENTWISE("sigmoid", NULL, no_params, CNN_NEEDS_OUTPUT);
 
-const cnn_op cnn_op_tanh =
-    ELEMENTWISE("tanh", NULL, no_params, CNN_NEEDS_OUTPUT, "The hyperbolic tangent, element by element.");
+const cnn_op cnn_op_tanh = ELEMENTWISE("tanh", NULL, no_params, CNN_NEEDS_OUTPUT);
 
-const cnn_op cnn_op_exp =
-    ELEMENTWISE("exp", "exponential", no_params, CNN_NEEDS_OUTPUT, "e^x, element by element.");
+const cnn_op cnn_op_exp = ELEMENTWISE("exp", "exponential", no_params, CNN_NEEDS_OUTPUT);
 
-const cnn_op cnn_op_sqrt =
-    ELEMENTWISE("sqrt", NULL, no_params, CNN_NEEDS_OUTPUT, "The square root, element by element.");
+const cnn_op cnn_op_sqrt = ELEMENTWISE("sqrt", NULL, no_params, CNN_NEEDS_OUTPUT);
 
-const cnn_op cnn_op_relu6 =
-    ELEMENTWISE("relu6", NULL, no_params, CNN_NEEDS_OUTPUT, "min(max(x, 0), 6), element by element.");
+const cnn_op cnn_op_relu6 = ELEMENTWISE("relu6", NULL, no_params, CNN_NEEDS_OUTPUT);
 
-const cnn_op cnn_op_hard_sigmoid = ELEMENTWISE("hard_sigmoid", NULL, no_params, CNN_NEEDS_OUTPUT,
-                                               "x/6 + 1/2, clipped to [0, 1], element by element.");
+/* x/6 + 1/2, clipped to [0, 1]. */
+const cnn_op cnn_op_hard_sigmoid = ELEMENTWISE("hard_sigmoid", NULL, no_params, CNN_NEEDS_OUTPUT);
 
-const cnn_op cnn_op_softsign =
-    ELEMENTWISE("softsign", NULL, no_params, CNN_NEEDS_OUTPUT, "x / (1 + |x|), element by element.");
+/* x / (1 + |x|). */
+const cnn_op cnn_op_softsign = ELEMENTWISE("softsign", NULL, no_params, CNN_NEEDS_OUTPUT);
 
-const cnn_op cnn_op_softplus =
-    ELEMENTWISE("softplus", NULL, no_params, 1u << 0, "log(1 + e^x), element by element.");
+/* log(1 + e^x). */
+const cnn_op cnn_op_softplus = ELEMENTWISE("softplus", NULL, no_params, 1u << 0);
 
-const cnn_op cnn_op_silu =
-    ELEMENTWISE("silu", "swish", no_params, 1u << 0, "x·sigmoid(x), element by element.");
+/* x·sigmoid(x). */
+const cnn_op cnn_op_silu = ELEMENTWISE("silu", "swish", no_params, 1u << 0);
 
-const cnn_op cnn_op_gelu = ELEMENTWISE("gelu", NULL, gelu_params, 1u << 0,
-                                       "x·Φ(x), Φ being the normal distribution, element by element.");
+/* x·Φ(x), Φ being the normal distribution. */
+const cnn_op cnn_op_gelu = ELEMENTWISE("gelu", NULL, gelu_params, 1u << 0);
 
-const cnn_op cnn_op_square = ELEMENTWISE("square", NULL, no_params, 1u << 0, "x², element by element.");
+const cnn_op cnn_op_square = ELEMENTWISE("square", NULL, no_params, 1u << 0);
 
-const cnn_op cnn_op_log =
-    ELEMENTWISE("log", NULL, no_params, 1u << 0, "The natural logarithm, element by element.");
+const cnn_op cnn_op_log = ELEMENTWISE("log", NULL, no_params, 1u << 0);
 
-const cnn_op cnn_op_abs =
-    ELEMENTWISE("abs", NULL, no_params, 1u << 0, "|x|, element by element; the gradient at 0 is 0.");
+/* |x|; the gradient at 0 is 0. */
+const cnn_op cnn_op_abs = ELEMENTWISE("abs", NULL, no_params, 1u << 0);
 
 /* ---- linear ones --------------------------------------------------------------------------------------- */
 
@@ -175,7 +167,7 @@ static cnn_status neg_backward(const cnn_op_call *call) {
     return scaled_grad(call, -1);
 }
 
-const cnn_op cnn_op_neg = {.class = CNN_CLASS("op", "neg", "negative", cnn_plain_op, no_params, "-x."),
+const cnn_op cnn_op_neg = {.class = CNN_CLASS("op", "neg", "negative", cnn_plain_op, no_params),
                            .min_inputs = 1,
                            .max_inputs = 1,
                            .per_sample = true,
@@ -204,8 +196,8 @@ static const cnn_param rescaling_params[] = {
     CNN_PARAM(FLOAT, cnn_rescaling, offset, "0", .help = "added after scaling"),
     {0}};
 
-const cnn_op cnn_op_rescaling = {.class = CNN_CLASS("op", "rescaling", NULL, cnn_rescaling, rescaling_params,
-                                                    "scale·x + offset as float32; x of any dtype."),
+/* scale·x + offset as float32; x of any dtype. */
+const cnn_op cnn_op_rescaling = {.class = CNN_CLASS("op", "rescaling", NULL, cnn_rescaling, rescaling_params),
                                  .min_inputs = 1,
                                  .max_inputs = 1,
                                  .per_sample = true,
@@ -224,13 +216,13 @@ static cnn_status cast_backward(const cnn_op_call *call) {
     return CNN_OK;
 }
 
-const cnn_op cnn_op_cast = {
-    .class = CNN_CLASS("op", "cast", NULL, cnn_plain_op, no_params, "x, of any dtype, as float32."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .per_sample = true,
-    .self_parallel = true,
-    .any_dtype = 1u << 0,
-    .infer = infer,
-    .forward = cast_forward,
-    .backward = cast_backward};
+/* x, of any dtype, as float32. */
+const cnn_op cnn_op_cast = {.class = CNN_CLASS("op", "cast", NULL, cnn_plain_op, no_params),
+                            .min_inputs = 1,
+                            .max_inputs = 1,
+                            .per_sample = true,
+                            .self_parallel = true,
+                            .any_dtype = 1u << 0,
+                            .infer = infer,
+                            .forward = cast_forward,
+                            .backward = cast_backward};

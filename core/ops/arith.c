@@ -261,38 +261,38 @@ static cnn_status pow_backward(const cnn_op_call *call) {
 
 /* clang-format off */
 const cnn_op cnn_op_add = {
-    .class = CNN_CLASS("op", "add", NULL, cnn_plain_op, no_params, "x + y, element by element, with broadcasting."),
+    .class = CNN_CLASS("op", "add", NULL, cnn_plain_op, no_params),
     .min_inputs = 2, .max_inputs = 2, .per_sample = true, .self_parallel = true,
     .infer = infer_plain, .forward = add_forward, .backward = add_backward};
 
 const cnn_op cnn_op_subtract = {
-    .class = CNN_CLASS("op", "subtract", NULL, cnn_plain_op, no_params, "x - y, element by element, with broadcasting."),
+    .class = CNN_CLASS("op", "subtract", NULL, cnn_plain_op, no_params),
     .min_inputs = 2, .max_inputs = 2, .per_sample = true, .self_parallel = true,
     .infer = infer_plain, .forward = subtract_forward, .backward = subtract_backward};
 
 const cnn_op cnn_op_multiply = {
-    .class = CNN_CLASS("op", "multiply", NULL, cnn_plain_op, no_params, "x·y, element by element, with broadcasting."),
+    .class = CNN_CLASS("op", "multiply", NULL, cnn_plain_op, no_params),
     .min_inputs = 2, .max_inputs = 2, .per_sample = true, .self_parallel = true, .needs = 1u << 0 | 1u << 1,
     .infer = infer_plain, .forward = multiply_forward, .backward = multiply_backward};
 
 const cnn_op cnn_op_divide = {
-    .class = CNN_CLASS("op", "divide", NULL, cnn_plain_op, no_params, "x / y, element by element, with broadcasting."),
+    .class = CNN_CLASS("op", "divide", NULL, cnn_plain_op, no_params),
     .min_inputs = 2, .max_inputs = 2, .per_sample = true, .self_parallel = true,
     .needs = 1u << 1 | CNN_NEEDS_OUTPUT,
     .infer = infer_plain, .forward = divide_forward, .backward = divide_backward};
 
 const cnn_op cnn_op_maximum = {
-    .class = CNN_CLASS("op", "maximum", NULL, cnn_plain_op, no_params, "The larger of x and y, element by element, with broadcasting."),
+    .class = CNN_CLASS("op", "maximum", NULL, cnn_plain_op, no_params),
     .min_inputs = 2, .max_inputs = 2, .per_sample = true, .self_parallel = true, .needs = 1u << 0 | 1u << 1,
     .infer = infer_masked, .forward = maximum_forward, .backward = maximum_backward};
 
 const cnn_op cnn_op_minimum = {
-    .class = CNN_CLASS("op", "minimum", NULL, cnn_plain_op, no_params, "The smaller of x and y, element by element, with broadcasting."),
+    .class = CNN_CLASS("op", "minimum", NULL, cnn_plain_op, no_params),
     .min_inputs = 2, .max_inputs = 2, .per_sample = true, .self_parallel = true, .needs = 1u << 0 | 1u << 1,
     .infer = infer_masked, .forward = minimum_forward, .backward = minimum_backward};
 
 const cnn_op cnn_op_pow = {
-    .class = CNN_CLASS("op", "pow", "power", cnn_plain_op, no_params, "x to the power of y, element by element, with broadcasting."),
+    .class = CNN_CLASS("op", "pow", "power", cnn_plain_op, no_params),
     .min_inputs = 2, .max_inputs = 2, .per_sample = true, .self_parallel = true,
     .needs = 1u << 0 | 1u << 1 | CNN_NEEDS_OUTPUT,
     .infer = infer_pow, .forward = pow_forward, .backward = pow_backward};
@@ -334,8 +334,9 @@ static cnn_status average_backward(const cnn_op_call *call) {
 }
 
 /* clang-format off */
+/* The mean of inputs of one shape, element by element. */
 const cnn_op cnn_op_average = {
-    .class = CNN_CLASS("op", "average", NULL, cnn_plain_op, no_params, "The mean of inputs of one shape, element by element."),
+    .class = CNN_CLASS("op", "average", NULL, cnn_plain_op, no_params),
     .min_inputs = 1, .max_inputs = 64, .per_sample = true, .self_parallel = true,
     .infer = average_infer, .forward = average_forward, .backward = average_backward};
 /* clang-format on */

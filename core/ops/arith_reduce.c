@@ -92,18 +92,16 @@ static const cnn_param reduction_params[] = {
     CNN_PARAM(BOOL, cnn_reduction, keepdims, "false", .help = "keep those axes, with size 1"),
     {0}};
 
-const cnn_op cnn_op_sum = {
-    .class = CNN_CLASS("op", "sum", NULL, cnn_reduction, reduction_params, "The sum over some axes or all."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .per_sample = true,
-    .self_parallel = true,
-    .infer = cnn_reduction_infer,
-    .forward = sum_forward,
-    .backward = sum_backward};
+const cnn_op cnn_op_sum = {.class = CNN_CLASS("op", "sum", NULL, cnn_reduction, reduction_params),
+                           .min_inputs = 1,
+                           .max_inputs = 1,
+                           .per_sample = true,
+                           .self_parallel = true,
+                           .infer = cnn_reduction_infer,
+                           .forward = sum_forward,
+                           .backward = sum_backward};
 
-const cnn_op cnn_op_mean = {.class = CNN_CLASS("op", "mean", NULL, cnn_reduction, reduction_params,
-                                               "The mean over some axes or all."),
+const cnn_op cnn_op_mean = {.class = CNN_CLASS("op", "mean", NULL, cnn_reduction, reduction_params),
                             .min_inputs = 1,
                             .max_inputs = 1,
                             .per_sample = true,
@@ -149,8 +147,8 @@ static cnn_status matmul_backward(const cnn_op_call *call) {
 
 static const cnn_param no_params[] = {{0}};
 
-const cnn_op cnn_op_matmul = {.class = CNN_CLASS("op", "matmul", NULL, cnn_plain_op, no_params,
-                                                 "The product of matrices [M,K] and [K,N]: [M,N]."),
+/* The product of matrices [M,K] and [K,N]: [M,N]. */
+const cnn_op cnn_op_matmul = {.class = CNN_CLASS("op", "matmul", NULL, cnn_plain_op, no_params),
                               .min_inputs = 2,
                               .max_inputs = 2,
                               .self_parallel = true,

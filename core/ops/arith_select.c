@@ -88,9 +88,8 @@ static const cnn_param reduction_params[] = {
     CNN_PARAM(BOOL, cnn_reduction, keepdims, "false", .help = "keep those axes, with size 1"),
     {0}};
 
-const cnn_op cnn_op_max = {.class =
-                               CNN_CLASS("op", "max", NULL, cnn_reduction, reduction_params,
-                                         "The largest over some axes or all; equals share the gradient."),
+/* The largest over some axes or all; equals share the gradient. */
+const cnn_op cnn_op_max = {.class = CNN_CLASS("op", "max", NULL, cnn_reduction, reduction_params),
                            .min_inputs = 1,
                            .max_inputs = 1,
                            .per_sample = true,
@@ -100,9 +99,8 @@ const cnn_op cnn_op_max = {.class =
                            .forward = max_forward,
                            .backward = extreme_backward};
 
-const cnn_op cnn_op_min = {.class =
-                               CNN_CLASS("op", "min", NULL, cnn_reduction, reduction_params,
-                                         "The smallest over some axes or all; equals share the gradient."),
+/* The smallest over some axes or all; equals share the gradient. */
+const cnn_op cnn_op_min = {.class = CNN_CLASS("op", "min", NULL, cnn_reduction, reduction_params),
                            .min_inputs = 1,
                            .max_inputs = 1,
                            .per_sample = true,
@@ -170,8 +168,8 @@ static cnn_status where_backward(const cnn_op_call *call) {
     return CNN_OK;
 }
 
-const cnn_op cnn_op_where = {.class = CNN_CLASS("op", "where", NULL, cnn_plain_op, no_params,
-                                                "condition ? a : b, element by element, with broadcasting."),
+/* condition ? a : b, element by element, with broadcasting. */
+const cnn_op cnn_op_where = {.class = CNN_CLASS("op", "where", NULL, cnn_plain_op, no_params),
                              .min_inputs = 3,
                              .max_inputs = 3,
                              .self_parallel = true,

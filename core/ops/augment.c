@@ -85,17 +85,15 @@ static const cnn_param flip_params[] = {
     CNN_PARAM(INT, cnn_random_flip, seed, "0", .help = "with the step, chooses the pictures"),
     {0}};
 
-const cnn_op cnn_op_random_flip = {
-    .class =
-        CNN_CLASS("op", "random_flip", NULL, cnn_random_flip, flip_params,
-                  "In training, mirrors pictures of x [N,H,W,C] or not, as it happens; else x as it is."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .per_sample = true,
-    .random = true,
-    .infer = flip_infer,
-    .forward = flip_forward,
-    .backward = flip_backward};
+const cnn_op cnn_op_random_flip = {.class =
+                                       CNN_CLASS("op", "random_flip", NULL, cnn_random_flip, flip_params),
+                                   .min_inputs = 1,
+                                   .max_inputs = 1,
+                                   .per_sample = true,
+                                   .random = true,
+                                   .infer = flip_infer,
+                                   .forward = flip_forward,
+                                   .backward = flip_backward};
 
 /* ---- contrast and brightness --------------------------------------------------------------------------- */
 
@@ -248,10 +246,9 @@ static const cnn_param contrast_params[] = {
     VALUE_PARAMS,
     {0}};
 
+/* In training, (x - mean)·factor + mean for each channel of each picture; else x as it is. */
 const cnn_op cnn_op_random_contrast = {
-    .class =
-        CNN_CLASS("op", "random_contrast", NULL, cnn_random_tone, contrast_params,
-                  "In training, (x - mean)·factor + mean for each channel of each picture; else x as it is."),
+    .class = CNN_CLASS("op", "random_contrast", NULL, cnn_random_tone, contrast_params),
     .min_inputs = 1,
     .max_inputs = 1,
     .per_sample = true,
@@ -267,9 +264,9 @@ static const cnn_param brightness_params[] = {
     VALUE_PARAMS,
     {0}};
 
+/* In training, adds one number to all of a picture; else x as it is. */
 const cnn_op cnn_op_random_brightness = {
-    .class = CNN_CLASS("op", "random_brightness", NULL, cnn_random_tone, brightness_params,
-                       "In training, adds one number to all of a picture; else x as it is."),
+    .class = CNN_CLASS("op", "random_brightness", NULL, cnn_random_tone, brightness_params),
     .min_inputs = 1,
     .max_inputs = 1,
     .per_sample = true,

@@ -173,15 +173,14 @@ static const cnn_param resize_params[] = {
                       "centre is cut out, where x is large enough"),
     {0}};
 
-const cnn_op cnn_op_resize = {
-    .class = CNN_CLASS("op", "resize", NULL, cnn_resize, resize_params,
-                       "Pictures x [N,H,W,C] to [N,height,width,C], as tf.image.resize does it."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .per_sample = true,
-    .infer = infer,
-    .forward = forward,
-    .backward = backward};
+/* Pictures x [N,H,W,C] to [N,height,width,C], as tf.image.resize does it. */
+const cnn_op cnn_op_resize = {.class = CNN_CLASS("op", "resize", NULL, cnn_resize, resize_params),
+                              .min_inputs = 1,
+                              .max_inputs = 1,
+                              .per_sample = true,
+                              .infer = infer,
+                              .forward = forward,
+                              .backward = backward};
 
 static const cnn_param crop_params[] = {
     SIZE_PARAMS,
@@ -190,15 +189,13 @@ static const cnn_param crop_params[] = {
     CNN_PARAM(INT, cnn_resize, seed, "0", .help = "with the step, chooses the place"),
     {0}};
 
-const cnn_op cnn_op_random_crop = {
-    .class =
-        CNN_CLASS("op", "random_crop", NULL, cnn_resize, crop_params,
-                  "In training, a part [height,width] of x [N,H,W,C], of all pictures of a batch the same; "
-                  "else the longest part in its proportion, resized."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .per_sample = true,
-    .random = true,
-    .infer = infer,
-    .forward = forward,
-    .backward = backward};
+/* In training, a part [height,width] of x [N,H,W,C], of all pictures of a batch the same; else the longest part in
+ * its proportion, resized. */
+const cnn_op cnn_op_random_crop = {.class = CNN_CLASS("op", "random_crop", NULL, cnn_resize, crop_params),
+                                   .min_inputs = 1,
+                                   .max_inputs = 1,
+                                   .per_sample = true,
+                                   .random = true,
+                                   .infer = infer,
+                                   .forward = forward,
+                                   .backward = backward};

@@ -102,14 +102,11 @@ static const cnn_param params[] = {
     CNN_PARAM(INT, cnn_random_warp, seed, "0", .help = "with the step, chooses the amounts"),
     {0}};
 
-const cnn_op cnn_op_random_warp = {
-    .class = CNN_CLASS(
-        "op", "random_warp", NULL, cnn_random_warp, params,
-        "In training, turns, zooms, shifts or shears each picture of x [N,H,W,C]; else x as it is."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .per_sample = true,
-    .random = true,
-    .infer = infer,
-    .forward = forward,
-    .backward = backward};
+const cnn_op cnn_op_random_warp = {.class = CNN_CLASS("op", "random_warp", NULL, cnn_random_warp, params),
+                                   .min_inputs = 1,
+                                   .max_inputs = 1,
+                                   .per_sample = true,
+                                   .random = true,
+                                   .infer = infer,
+                                   .forward = forward,
+                                   .backward = backward};

@@ -246,17 +246,14 @@ static cnn_status backward(const cnn_op_call *call) {
     return CNN_OK;
 }
 
-const cnn_op cnn_op_conv2d = {
-    .class = CNN_CLASS("op", "conv2d", NULL, cnn_conv2d, params,
-                       "2-D convolution of x [N,H,W,C] with weights [height,width,C/groups,filters], plus "
-                       "bias [filters] if given: [N,H',W',filters]."),
-    .min_inputs = 2,
-    .max_inputs = 3 + CNN_FOLD_INPUTS,
-    .per_sample = true,
-    .shared = ((1u << (3 + CNN_FOLD_INPUTS)) - 1) & ~1u,
-    /* The output tells relu's sign; with pooling the saved index does. */
-    .needs = 1u << 0 | CNN_NEEDS_OUTPUT,
-    .infer = infer,
-    .prepare = prepare,
-    .forward = forward,
-    .backward = backward};
+const cnn_op cnn_op_conv2d = {.class = CNN_CLASS("op", "conv2d", NULL, cnn_conv2d, params),
+                              .min_inputs = 2,
+                              .max_inputs = 3 + CNN_FOLD_INPUTS,
+                              .per_sample = true,
+                              .shared = ((1u << (3 + CNN_FOLD_INPUTS)) - 1) & ~1u,
+                              /* The output tells relu's sign; with pooling the saved index does. */
+                              .needs = 1u << 0 | CNN_NEEDS_OUTPUT,
+                              .infer = infer,
+                              .prepare = prepare,
+                              .forward = forward,
+                              .backward = backward};

@@ -204,20 +204,16 @@ static const cnn_param conv1d_params[] = {
               .help = "channels are split into this many groups, convolved apart"),
     {0}};
 
-const cnn_op cnn_op_conv1d = {
-    .class =
-        CNN_CLASS("op", "conv1d", NULL, cnn_conv1d, conv1d_params,
-                  "1-D convolution of x [N,L,C] with weights [size,C/groups,filters], plus bias [filters] "
-                  "if given: [N,L',filters]."),
-    .min_inputs = 2,
-    .max_inputs = 3 + CNN_FOLD_INPUTS,
-    .per_sample = true,
-    .shared = ((1u << (3 + CNN_FOLD_INPUTS)) - 1) & ~1u,
-    .needs = 1u << 0,
-    .infer = conv1d_infer,
-    .prepare = prepare,
-    .forward = forward,
-    .backward = backward};
+const cnn_op cnn_op_conv1d = {.class = CNN_CLASS("op", "conv1d", NULL, cnn_conv1d, conv1d_params),
+                              .min_inputs = 2,
+                              .max_inputs = 3 + CNN_FOLD_INPUTS,
+                              .per_sample = true,
+                              .shared = ((1u << (3 + CNN_FOLD_INPUTS)) - 1) & ~1u,
+                              .needs = 1u << 0,
+                              .infer = conv1d_infer,
+                              .prepare = prepare,
+                              .forward = forward,
+                              .backward = backward};
 
 static const cnn_param depthwise_params[] = {
     CNN_PARAM(PAIR, cnn_depthwise_conv2d, strides, "1", .low = 1,
@@ -229,10 +225,7 @@ static const cnn_param depthwise_params[] = {
     {0}};
 
 const cnn_op cnn_op_depthwise_conv2d = {
-    .class =
-        CNN_CLASS("op", "depthwise_conv2d", NULL, cnn_depthwise_conv2d, depthwise_params,
-                  "Each channel convolved with windows of its own: x [N,H,W,C] with weights "
-                  "[height,width,C,multiplier], plus bias [C·multiplier] if given: [N,H',W',C·multiplier]."),
+    .class = CNN_CLASS("op", "depthwise_conv2d", NULL, cnn_depthwise_conv2d, depthwise_params),
     .min_inputs = 2,
     .max_inputs = 3 + CNN_FOLD_INPUTS,
     .per_sample = true,

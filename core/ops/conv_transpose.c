@@ -146,10 +146,7 @@ static const cnn_param params[] = {
     {0}};
 
 const cnn_op cnn_op_conv2d_transpose = {
-    .class = CNN_CLASS(
-        "op", "conv2d_transpose", NULL, cnn_conv2d_transpose, params,
-        "Transposed 2-D convolution of x [N,H,W,C] with weights [height,width,filters,C], plus bias "
-        "[filters] if given: [N,H',W',filters]."),
+    .class = CNN_CLASS("op", "conv2d_transpose", NULL, cnn_conv2d_transpose, params),
     .min_inputs = 2,
     .max_inputs = 3,
     .per_sample = true,

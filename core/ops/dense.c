@@ -192,9 +192,7 @@ static cnn_status backward(const cnn_op_call *call) {
 static const cnn_param params[] = {
     CNN_PARAM(BOOL, cnn_dense, relu, "false", .help = "apply relu to the result in the same pass"), {0}};
 
-const cnn_op cnn_op_dense = {.class =
-                                 CNN_CLASS("op", "dense", NULL, cnn_dense, params,
-                                           "x [N,…,K] times weights [K,M], plus bias [M] if given: [N,…,M]."),
+const cnn_op cnn_op_dense = {.class = CNN_CLASS("op", "dense", NULL, cnn_dense, params),
                              .min_inputs = 2,
                              .max_inputs = 3,
                              .per_sample = true,
@@ -242,12 +240,11 @@ static cnn_status bias_backward(const cnn_op_call *call) {
 
 static const cnn_param no_params[] = {{0}};
 
-const cnn_op cnn_op_bias_add = {
-    .class = CNN_CLASS("op", "bias_add", NULL, cnn_plain_op, no_params, "x [N,…,C] plus bias [C]."),
-    .min_inputs = 2,
-    .max_inputs = 2,
-    .per_sample = true,
-    .shared = 1u << 1,
-    .infer = bias_infer,
-    .forward = bias_forward,
-    .backward = bias_backward};
+const cnn_op cnn_op_bias_add = {.class = CNN_CLASS("op", "bias_add", NULL, cnn_plain_op, no_params),
+                                .min_inputs = 2,
+                                .max_inputs = 2,
+                                .per_sample = true,
+                                .shared = 1u << 1,
+                                .infer = bias_infer,
+                                .forward = bias_forward,
+                                .backward = bias_backward};

@@ -58,14 +58,11 @@ static const cnn_param params[] = {
     CNN_PARAM(INT, cnn_dropout, seed, "0", .help = "with the step, chooses the elements"),
     {0}};
 
-const cnn_op cnn_op_dropout = {
-    .class = CNN_CLASS(
-        "op", "dropout", NULL, cnn_dropout, params,
-        "In training, sets elements to 0 at random and divides the others by 1 - rate; else x as it is."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .per_sample = true,
-    .random = true,
-    .infer = infer,
-    .forward = forward,
-    .backward = backward};
+const cnn_op cnn_op_dropout = {.class = CNN_CLASS("op", "dropout", NULL, cnn_dropout, params),
+                               .min_inputs = 1,
+                               .max_inputs = 1,
+                               .per_sample = true,
+                               .random = true,
+                               .infer = infer,
+                               .forward = forward,
+                               .backward = backward};

@@ -94,8 +94,8 @@ static const cnn_param slice_params[] = {
     CNN_PARAM(SHAPE, cnn_slice_op, step, "null", .help = "how far apart positions are, 1 or more; null: 1"),
     {0}};
 
-const cnn_op cnn_op_slice = {.class = CNN_CLASS("op", "slice", NULL, cnn_slice_op, slice_params,
-                                                "A block of x: on each axis from, from+step, … before to."),
+/* A block of x: on each axis from, from+step, … before to. */
+const cnn_op cnn_op_slice = {.class = CNN_CLASS("op", "slice", NULL, cnn_slice_op, slice_params),
                              .min_inputs = 1,
                              .max_inputs = 1,
                              .per_sample = true,
@@ -195,21 +195,18 @@ static cnn_status gather_backward(const cnn_op_call *call) {
 static const cnn_param gather_params[] = {
     CNN_PARAM(INT, cnn_gather_op, axis, "0", .help = "the axis along which the indices choose"), {0}};
 
-const cnn_op cnn_op_gather = {
-    .class = CNN_CLASS(
-        "op", "gather", "take", cnn_gather_op, gather_params,
-        "x at the positions, from 0, that an int32 index gives along an axis; the index's axes take "
-        "that axis's place."),
-    .min_inputs = 2,
-    .max_inputs = 2,
-    .per_sample = true,
-    .self_parallel = true,
-    .shared = 1u << 1,
-    .needs = 1u << 1,
-    .constant = 1u << 1,
-    .infer = gather_infer,
-    .forward = gather_forward,
-    .backward = gather_backward};
+/* x at the positions, from 0, that an int32 index gives along an axis; the index's axes take that axis's place. */
+const cnn_op cnn_op_gather = {.class = CNN_CLASS("op", "gather", "take", cnn_gather_op, gather_params),
+                              .min_inputs = 2,
+                              .max_inputs = 2,
+                              .per_sample = true,
+                              .self_parallel = true,
+                              .shared = 1u << 1,
+                              .needs = 1u << 1,
+                              .constant = 1u << 1,
+                              .infer = gather_infer,
+                              .forward = gather_forward,
+                              .backward = gather_backward};
 
 /* ---- pad ----------------------------------------------------------------------------------------------- */
 
@@ -268,15 +265,15 @@ static const cnn_param pad_params[] = {
     CNN_PARAM(FLOAT, cnn_pad_op, value, "0", .help = "what they are"),
     {0}};
 
-const cnn_op cnn_op_pad = {
-    .class = CNN_CLASS("op", "pad", NULL, cnn_pad_op, pad_params, "x with elements of one value around it."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .per_sample = true,
-    .self_parallel = true,
-    .infer = pad_infer,
-    .forward = pad_forward,
-    .backward = pad_backward};
+/* x with elements of one value around it. */
+const cnn_op cnn_op_pad = {.class = CNN_CLASS("op", "pad", NULL, cnn_pad_op, pad_params),
+                           .min_inputs = 1,
+                           .max_inputs = 1,
+                           .per_sample = true,
+                           .self_parallel = true,
+                           .infer = pad_infer,
+                           .forward = pad_forward,
+                           .backward = pad_backward};
 
 /* ---- stack --------------------------------------------------------------------------------------------- */
 
@@ -337,8 +334,8 @@ static cnn_status stack_backward(const cnn_op_call *call) {
 static const cnn_param stack_params[] = {CNN_PARAM(INT, cnn_stack_op, axis, "0", .help = "the new axis"),
                                          {0}};
 
-const cnn_op cnn_op_stack = {.class = CNN_CLASS("op", "stack", NULL, cnn_stack_op, stack_params,
-                                                "Inputs of one shape side by side along a new axis."),
+/* Inputs of one shape side by side along a new axis. */
+const cnn_op cnn_op_stack = {.class = CNN_CLASS("op", "stack", NULL, cnn_stack_op, stack_params),
                              .min_inputs = 1,
                              .max_inputs = CNN_MAX_INPUTS,
                              .per_sample = true,

@@ -250,14 +250,14 @@ static const cnn_param categorical_params[] = {
               .help = "the share of each target that is spread evenly over the classes"),
     CNN_PARAM(INT, cnn_loss, axis, "-1", .help = "the axis of the classes: the last"),
     CNN_PARAM(CHOICE, cnn_loss, reduction, "\"sum_over_batch_size\"", .choices = REDUCTIONS,
-              .help = "the mean over samples"),
+              .help = "the mean over samples, by either name"),
     {0}};
 
 static const cnn_param sparse_params[] = {
     CNN_PARAM(BOOL, cnn_loss, from_logits, "false", .help = "y_pred is before softmax"),
     CNN_PARAM(INT, cnn_loss, axis, "-1", .derived = true, .help = "the axis of the classes: the last"),
     CNN_PARAM(CHOICE, cnn_loss, reduction, "\"sum_over_batch_size\"", .choices = REDUCTIONS,
-              .help = "the mean over samples"),
+              .help = "the mean over samples, by either name"),
     {0}};
 
 static const cnn_param binary_params[] = {
@@ -266,24 +266,36 @@ static const cnn_param binary_params[] = {
               .help = "moves targets this far towards a half"),
     CNN_PARAM(INT, cnn_loss, axis, "-1", .help = "the axis of the mean: the last"),
     CNN_PARAM(CHOICE, cnn_loss, reduction, "\"sum_over_batch_size\"", .choices = REDUCTIONS,
-              .help = "the mean over samples"),
+              .help = "the mean over samples, by either name"),
     {0}};
 
 static const cnn_param error_params[] = {CNN_PARAM(CHOICE, cnn_loss, reduction, "\"sum_over_batch_size\"",
-                                                   .choices = REDUCTIONS, .help = "the mean over samples"),
+                                                   .choices = REDUCTIONS,
+                                                   .help = "the mean over samples, by either name"),
                                          {0}};
 
 static const cnn_param huber_params[] = {
     CNN_PARAM(FLOAT, cnn_loss, delta, "1",
               .help = "the error at which the loss turns from squared to linear"),
     CNN_PARAM(CHOICE, cnn_loss, reduction, "\"sum_over_batch_size\"", .choices = REDUCTIONS,
-              .help = "the mean over samples"),
+              .help = "the mean over samples, by either name"),
     {0}};
 
+/*** Cross-entropy of probabilities with one-hot labels: -Σ y_true · log y_pred over the classes.
+The loss of a classifier whose last layer is a softmax over several classes. y_true and y_pred are [N,…,classes]; rows
+of y_pred are scaled to sum 1 and kept at least 1e-7 from 0 and 1, or with from_logits go through softmax first. A
+guess that is right and sure costs 0, an even one log(classes). The result is the mean over the samples.
+@class cnn.losses.CategoricalCrossentropy
+@raise shapes that differ; classes that are not on the last axis
+@usage
+loss = cnn.losses.CategoricalCrossentropy{}
+sure, even = {{0, 1, 0, 0}}, {{0.25, 0.25, 0.25, 0.25}}
+("%.4f, %.4f"):format(loss(sure, sure):item(), loss(sure, even):item())  --> 0.0000, 1.3863
+loss({1, 0}, {{0.5, 0.5}})
+--> error: categorical_crossentropy: labels of shape (2,) do not fit predictions of shape (1, 2)
+*/
 const cnn_op cnn_op_categorical_crossentropy = {
-    .class =
-        CNN_CLASS("loss", "CategoricalCrossentropy", NULL, cnn_loss, categorical_params,
-                  "-Σ y_true·log y_pred over the last axis: one-hot labels and predictions [N,…,classes]."),
+    .class = CNN_CLASS("loss", "CategoricalCrossentropy", NULL, cnn_loss, categorical_params),
     .min_inputs = 2,
     .max_inputs = 2,
     .per_sample = true,
@@ -293,10 +305,19 @@ const cnn_op cnn_op_categorical_crossentropy = {
     .forward = crossentropy_forward,
     .backward = crossentropy_backward};
 
+/*** Cross-entropy of probabilities with class numbers: -log y_pred[label].
+As CategoricalCrossentropy, but labels are whole numbers from 0: y_true [N,…] (or [N,…,1]), y_pred [N,…,classes].
+@class cnn.losses.SparseCategoricalCrossentropy
+@raise a label that is no whole number from 0 to classes - 1; shapes that do not fit
+@usage
+loss = cnn.losses.SparseCategoricalCrossentropy{}
+("%.4f"):format(loss({1, 0}, {{0.25, 0.75}, {1, 0}}):item())  --> 0.1438
+logits = cnn.losses.SparseCategoricalCrossentropy{from_logits = true}
+("%.4f"):format(logits({1}, {{5, 5}}):item())  --> 0.6931
+loss({2}, {{0.5, 0.5}})  --> error: sparse_categorical_crossentropy: label 2 at sample 0 is not in [0, 2)
+*/
 const cnn_op cnn_op_sparse_categorical_crossentropy = {
-    .class =
-        CNN_CLASS("loss", "SparseCategoricalCrossentropy", NULL, cnn_loss, sparse_params,
-                  "-log y_pred[label]: labels [N,…], whole numbers from 0, and predictions [N,…,classes]."),
+    .class = CNN_CLASS("loss", "SparseCategoricalCrossentropy", NULL, cnn_loss, sparse_params),
     .min_inputs = 2,
     .max_inputs = 2,
     .per_sample = true,
@@ -306,10 +327,19 @@ const cnn_op cnn_op_sparse_categorical_crossentropy = {
     .forward = crossentropy_forward,
     .backward = crossentropy_backward};
 
+/*** Cross-entropy of yes and no, for labels t in [0, 1] and probabilities p.
+The mean of -t · log p - (1 - t) · log(1 - p). The loss of a classifier of two classes that ends in one sigmoid, or of
+several labels that may all be true at once. y_true and y_pred have the same shape; p is kept at least 1e-7 from 0 and
+1, or with from_logits goes through sigmoid first.
+@class cnn.losses.BinaryCrossentropy
+@raise shapes that differ
+@usage
+loss = cnn.losses.BinaryCrossentropy{}
+("%.4f"):format(loss({1, 0}, {0.5, 0.5}):item())          --> 0.6931
+("%.4f"):format(loss({{1}, {0}}, {{0.9}, {0.2}}):item())  --> 0.1643
+*/
 const cnn_op cnn_op_binary_crossentropy = {
-    .class = CNN_CLASS(
-        "loss", "BinaryCrossentropy", "bce", cnn_loss, binary_params,
-        "The mean of -t·log p - (1 - t)·log(1 - p): labels t in [0, 1] of the shape of predictions p."),
+    .class = CNN_CLASS("loss", "BinaryCrossentropy", "bce", cnn_loss, binary_params),
     .min_inputs = 2,
     .max_inputs = 2,
     .per_sample = true,
@@ -319,32 +349,17 @@ const cnn_op cnn_op_binary_crossentropy = {
     .forward = pointwise_forward,
     .backward = pointwise_backward};
 
-const cnn_op cnn_op_mean_squared_error = {.class = CNN_CLASS("loss", "MeanSquaredError", "mse", cnn_loss,
-                                                             error_params, "The mean of (y_pred - y_true)²."),
-                                          .min_inputs = 2,
-                                          .max_inputs = 2,
-                                          .per_sample = true,
-                                          .needs = 1u << 0 | 1u << 1,
-                                          .constant = 1u << 1,
-                                          .infer = pointwise_infer,
-                                          .forward = pointwise_forward,
-                                          .backward = pointwise_backward};
-
-const cnn_op cnn_op_mean_absolute_error = {.class = CNN_CLASS("loss", "MeanAbsoluteError", "mae", cnn_loss,
-                                                              error_params, "The mean of |y_pred - y_true|."),
-                                           .min_inputs = 2,
-                                           .max_inputs = 2,
-                                           .per_sample = true,
-                                           .needs = 1u << 0 | 1u << 1,
-                                           .constant = 1u << 1,
-                                           .infer = pointwise_infer,
-                                           .forward = pointwise_forward,
-                                           .backward = pointwise_backward};
-
-const cnn_op cnn_op_huber = {
-    .class = CNN_CLASS(
-        "loss", "Huber", "huber_loss", cnn_loss, huber_params,
-        "The mean of e²/2 where |e| = |y_pred - y_true| is at most delta, else delta·|e| - delta²/2."),
+/*** The mean of squared errors: (y_pred - y_true)², over all but the first axis and then over the samples.
+For numbers to be predicted; large errors weigh most. y_true and y_pred have the same shape.
+@class cnn.losses.MeanSquaredError
+@raise shapes that differ
+@usage
+cnn.losses.MeanSquaredError{}({{0, 0}, {0, 0}}, {{1, 1}, {3, 1}}):item()  --> 3.0
+cnn.losses.MeanSquaredError{}({1, 2}, {{1, 2, 3}})
+--> error: mean_squared_error: labels of shape (2,) do not fit predictions of shape (1, 3)
+*/
+const cnn_op cnn_op_mean_squared_error = {
+    .class = CNN_CLASS("loss", "MeanSquaredError", "mse", cnn_loss, error_params),
     .min_inputs = 2,
     .max_inputs = 2,
     .per_sample = true,
@@ -353,3 +368,41 @@ const cnn_op cnn_op_huber = {
     .infer = pointwise_infer,
     .forward = pointwise_forward,
     .backward = pointwise_backward};
+
+/*** The mean of |y_pred - y_true|, over all but the first axis and then over the samples.
+For numbers to be predicted, where a few wild ones shall not decide. y_true and y_pred have the same shape.
+@class cnn.losses.MeanAbsoluteError
+@raise shapes that differ
+@usage
+cnn.losses.MeanAbsoluteError{}({{0, 0}, {0, 0}}, {{1, -1}, {3, 1}}):item()  --> 1.5
+*/
+const cnn_op cnn_op_mean_absolute_error = {
+    .class = CNN_CLASS("loss", "MeanAbsoluteError", "mae", cnn_loss, error_params),
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .per_sample = true,
+    .needs = 1u << 0 | 1u << 1,
+    .constant = 1u << 1,
+    .infer = pointwise_infer,
+    .forward = pointwise_forward,
+    .backward = pointwise_backward};
+
+/*** Squared where errors are small and linear where they are large (Huber 1964).
+The mean of e² / 2 where |e| = |y_pred - y_true| is at most delta, of delta · |e| - delta² / 2 elsewhere. y_true and
+y_pred have the same shape.
+@class cnn.losses.Huber
+@raise shapes that differ
+@usage
+cnn.losses.Huber{}({0}, {0.5}):item()          --> 0.125
+cnn.losses.Huber{}({0}, {10}):item()           --> 9.5
+cnn.losses.Huber{delta = 2}({0}, {10}):item()  --> 18.0
+*/
+const cnn_op cnn_op_huber = {.class = CNN_CLASS("loss", "Huber", "huber_loss", cnn_loss, huber_params),
+                             .min_inputs = 2,
+                             .max_inputs = 2,
+                             .per_sample = true,
+                             .needs = 1u << 0 | 1u << 1,
+                             .constant = 1u << 1,
+                             .infer = pointwise_infer,
+                             .forward = pointwise_forward,
+                             .backward = pointwise_backward};

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "kernels/kernels.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- normal numbers ------------------------------------------------------------------------------------ */
@@ -86,24 +87,25 @@ static cnn_status multiply_back(const cnn_op_call *call) {
 }
 
 static const cnn_param noise_params[] = {
-    CNN_PARAM(FLOAT, cnn_noise, stddev, NULL, .low = 0, .help = "the noise's standard deviation"),
+    CNN_PARAM(FLOAT, cnn_noise, stddev, NULL, .low = 0, .high = INFINITY,
+              .help = "the noise's standard deviation"),
     CNN_PARAM(INT, cnn_noise, seed, "0", .help = "with the step, chooses the numbers"),
     {0}};
 
-const cnn_op cnn_op_gaussian_noise = {
-    .class = CNN_CLASS("op", "gaussian_noise", NULL, cnn_noise, noise_params,
-                       "In training, adds normal numbers of mean 0; else x as it is."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .per_sample = true,
-    .random = true,
-    .infer = infer,
-    .forward = add_noise,
-    .backward = pass_on};
+/* In training, adds normal numbers of mean 0; else x as it is. */
+const cnn_op cnn_op_gaussian_noise = {.class =
+                                          CNN_CLASS("op", "gaussian_noise", NULL, cnn_noise, noise_params),
+                                      .min_inputs = 1,
+                                      .max_inputs = 1,
+                                      .per_sample = true,
+                                      .random = true,
+                                      .infer = infer,
+                                      .forward = add_noise,
+                                      .backward = pass_on};
 
+/* In training, multiplies with normal numbers of mean 1; else x as it is. */
 const cnn_op cnn_op_gaussian_dropout = {
-    .class = CNN_CLASS("op", "gaussian_dropout", NULL, cnn_noise, noise_params,
-                       "In training, multiplies with normal numbers of mean 1; else x as it is."),
+    .class = CNN_CLASS("op", "gaussian_dropout", NULL, cnn_noise, noise_params),
     .min_inputs = 1,
     .max_inputs = 1,
     .per_sample = true,
@@ -169,10 +171,9 @@ static const cnn_param spatial_params[] = {
     CNN_PARAM(INT, cnn_dropout, seed, "0", .help = "with the step, chooses the channels"),
     {0}};
 
+/* In training, sets whole channels of samples to 0 and divides the others by 1 - rate. */
 const cnn_op cnn_op_spatial_dropout = {
-    .class =
-        CNN_CLASS("op", "spatial_dropout", NULL, cnn_dropout, spatial_params,
-                  "In training, sets whole channels of samples to 0 and divides the others by 1 - rate."),
+    .class = CNN_CLASS("op", "spatial_dropout", NULL, cnn_dropout, spatial_params),
     .min_inputs = 1,
     .max_inputs = 1,
     .per_sample = true,

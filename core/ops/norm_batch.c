@@ -264,15 +264,15 @@ static cnn_status backward(const cnn_op_call *call) {
 static const cnn_param params[] = {
     CNN_PARAM(FLOAT, cnn_batch_norm, momentum, "0.99", .low = 0, .high = 1,
               .help = "what the moving statistics keep of themselves at each step"),
-    CNN_PARAM(FLOAT, cnn_batch_norm, epsilon, "0.001", .low = 0, .help = "added to the variance"),
+    CNN_PARAM(FLOAT, cnn_batch_norm, epsilon, "0.001", .low = 0, .high = INFINITY,
+              .help = "added to the variance"),
     {0}};
 
+/* gamma·(x - mean) / sqrt(variance + epsilon) + beta by channel: x [N,…,C], gamma, beta, moving_mean,
+ * moving_variance [C], frozen int32 [1]. In training, unless frozen, mean and variance are the batch's and the
+ * moving ones follow them; else they are the moving ones. */
 const cnn_op cnn_op_batch_normalization = {
-    .class =
-        CNN_CLASS("op", "batch_normalization", "batch_norm", cnn_batch_norm, params,
-                  "gamma·(x - mean) / sqrt(variance + epsilon) + beta by channel: x [N,…,C], gamma, beta, "
-                  "moving_mean, moving_variance [C], frozen int32 [1]. In training, unless frozen, mean and "
-                  "variance are the batch's and the moving ones follow them; else they are the moving ones."),
+    .class = CNN_CLASS("op", "batch_normalization", "batch_norm", cnn_batch_norm, params),
     .min_inputs = 6,
     .max_inputs = 6,
     .per_sample = true,

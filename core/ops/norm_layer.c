@@ -5,6 +5,8 @@
 #include "base/text.h"
 #include "kernels/kernels.h"
 
+#include <math.h>
+
 /* x as a matrix of rows to be normalized. */
 static void matrix_of(const cnn_op_call *call, int64_t *rows, int64_t *columns) {
     const cnn_tensor *x = call->inputs[0];
@@ -61,17 +63,14 @@ static cnn_status backward(const cnn_op_call *call) {
     return CNN_OK;
 }
 
-static const cnn_param params[] = {
-    CNN_PARAM(FLOAT, cnn_layer_norm, epsilon, "0.001", .low = 0, .help = "added to the variance"),
-    CNN_PARAM(INT, cnn_layer_norm, axes, "1", .low = 1, .high = CNN_MAX_RANK,
-              .help = "how many of the last axes are normalized together"),
-    {0}};
+static const cnn_param params[] = {CNN_PARAM(FLOAT, cnn_layer_norm, epsilon, "0.001", .low = 0,
+                                             .high = INFINITY, .help = "added to the variance"),
+                                   CNN_PARAM(INT, cnn_layer_norm, axes, "1", .low = 1, .high = CNN_MAX_RANK,
+                                             .help = "how many of the last axes are normalized together"),
+                                   {0}};
 
 const cnn_op cnn_op_layer_normalization = {
-    .class =
-        CNN_CLASS("op", "layer_normalization", "layer_norm", cnn_layer_norm, params,
-                  "gamma·(x - mean) / sqrt(variance + epsilon) + beta, mean and variance being those of each "
-                  "row of the last axes; gamma and beta are of these axes' shape."),
+    .class = CNN_CLASS("op", "layer_normalization", "layer_norm", cnn_layer_norm, params),
     .min_inputs = 3,
     .max_inputs = 3,
     .per_sample = true,

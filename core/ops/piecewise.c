@@ -46,8 +46,8 @@ static const cnn_param clip_params[] = {
     CNN_PARAM(FLOAT, cnn_clip_op, high, "null", .nullable = true, .help = "the largest result; null: none"),
     {0}};
 
-const cnn_op cnn_op_clip = {.class = CNN_CLASS("op", "clip", NULL, cnn_clip_op, clip_params,
-                                               "x held within [low, high]; beyond there is no gradient."),
+/* x held within [low, high]; beyond there is no gradient. */
+const cnn_op cnn_op_clip = {.class = CNN_CLASS("op", "clip", NULL, cnn_clip_op, clip_params),
                             .min_inputs = 1,
                             .max_inputs = 1,
                             .per_sample = true,
@@ -82,25 +82,25 @@ static cnn_status relu_backward(const cnn_op_call *call) {
     return CNN_OK;
 }
 
-static const cnn_param relu_params[] = {
-    CNN_PARAM(FLOAT, cnn_bounded_relu, max_value, "null", .nullable = true, .low = 0,
-              .help = "the largest result; null: none"),
-    CNN_PARAM(FLOAT, cnn_bounded_relu, negative_slope, "0", .low = 0,
-              .help = "the slope below the threshold"),
-    CNN_PARAM(FLOAT, cnn_bounded_relu, threshold, "0", .low = 0, .help = "where x begins to pass"),
-    {0}};
+static const cnn_param relu_params[] = {CNN_PARAM(FLOAT, cnn_bounded_relu, max_value, "null",
+                                                  .nullable = true, .low = 0, .high = INFINITY,
+                                                  .help = "the largest result; null: none"),
+                                        CNN_PARAM(FLOAT, cnn_bounded_relu, negative_slope, "0", .low = 0,
+                                                  .high = INFINITY, .help = "the slope below the threshold"),
+                                        CNN_PARAM(FLOAT, cnn_bounded_relu, threshold, "0", .low = 0,
+                                                  .high = INFINITY, .help = "where x begins to pass"),
+                                        {0}};
 
-const cnn_op cnn_op_bounded_relu = {
-    .class =
-        CNN_CLASS("op", "bounded_relu", NULL, cnn_bounded_relu, relu_params,
-                  "x from threshold to max_value, max_value above, negative_slope·(x - threshold) below."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .per_sample = true,
-    .needs = 1u << 0,
-    .infer = infer,
-    .forward = relu_forward,
-    .backward = relu_backward};
+/* x from threshold to max_value, max_value above, negative_slope·(x - threshold) below. */
+const cnn_op cnn_op_bounded_relu = {.class =
+                                        CNN_CLASS("op", "bounded_relu", NULL, cnn_bounded_relu, relu_params),
+                                    .min_inputs = 1,
+                                    .max_inputs = 1,
+                                    .per_sample = true,
+                                    .needs = 1u << 0,
+                                    .infer = infer,
+                                    .forward = relu_forward,
+                                    .backward = relu_backward};
 
 /* ---- PReLU --------------------------------------------------------------------------------------------- */
 
@@ -162,16 +162,13 @@ static cnn_status prelu_backward(const cnn_op_call *call) {
 
 static const cnn_param no_params[] = {{0}};
 
-const cnn_op cnn_op_prelu = {
-    .class =
-        CNN_CLASS("op", "prelu", NULL, cnn_plain_op, no_params,
-                  "x where it is positive, alpha·x elsewhere; alpha is of a sample's shape, with 1 on axes "
-                  "that share."),
-    .min_inputs = 2,
-    .max_inputs = 2,
-    .per_sample = true,
-    .shared = 1u << 1,
-    .needs = 1u << 0 | 1u << 1,
-    .infer = prelu_infer,
-    .forward = prelu_forward,
-    .backward = prelu_backward};
+/* x where it is positive, alpha·x elsewhere; alpha is of a sample's shape, with 1 on axes that share. */
+const cnn_op cnn_op_prelu = {.class = CNN_CLASS("op", "prelu", NULL, cnn_plain_op, no_params),
+                             .min_inputs = 2,
+                             .max_inputs = 2,
+                             .per_sample = true,
+                             .shared = 1u << 1,
+                             .needs = 1u << 0 | 1u << 1,
+                             .infer = prelu_infer,
+                             .forward = prelu_forward,
+                             .backward = prelu_backward};

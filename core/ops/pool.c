@@ -173,9 +173,8 @@ static const cnn_param global_params[] = {
     CNN_PARAM(BOOL, cnn_global_pool2d, keepdims, "false", .help = "keep the picture's axes, with size 1"),
     {0}};
 
-const cnn_op cnn_op_max_pool2d = {.class =
-                                      CNN_CLASS("op", "max_pool2d", NULL, cnn_pool2d, window_params,
-                                                "The maximum of each window: x [N,H,W,C] to [N,H',W',C]."),
+/* The maximum of each window: x [N,H,W,C] to [N,H',W',C]. */
+const cnn_op cnn_op_max_pool2d = {.class = CNN_CLASS("op", "max_pool2d", NULL, cnn_pool2d, window_params),
                                   .min_inputs = 1,
                                   .max_inputs = 1,
                                   .per_sample = true,
@@ -183,19 +182,19 @@ const cnn_op cnn_op_max_pool2d = {.class =
                                   .forward = max_forward,
                                   .backward = max_backward};
 
-const cnn_op cnn_op_avg_pool2d = {.class = CNN_CLASS("op", "avg_pool2d", "average_pool2d", cnn_pool2d,
-                                                     window_params,
-                                                     "The mean of each window: x [N,H,W,C] to [N,H',W',C]."),
-                                  .min_inputs = 1,
-                                  .max_inputs = 1,
-                                  .per_sample = true,
-                                  .infer = infer_windows,
-                                  .forward = avg_forward,
-                                  .backward = avg_backward};
+/* The mean of each window: x [N,H,W,C] to [N,H',W',C]. */
+const cnn_op cnn_op_avg_pool2d = {
+    .class = CNN_CLASS("op", "avg_pool2d", "average_pool2d", cnn_pool2d, window_params),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .per_sample = true,
+    .infer = infer_windows,
+    .forward = avg_forward,
+    .backward = avg_backward};
 
+/* The maximum of each channel: x [N,H,W,C] to [N,C], or [N,1,1,C]. */
 const cnn_op cnn_op_global_max_pool2d = {
-    .class = CNN_CLASS("op", "global_max_pool2d", NULL, cnn_global_pool2d, global_params,
-                       "The maximum of each channel: x [N,H,W,C] to [N,C], or [N,1,1,C]."),
+    .class = CNN_CLASS("op", "global_max_pool2d", NULL, cnn_global_pool2d, global_params),
     .min_inputs = 1,
     .max_inputs = 1,
     .per_sample = true,
@@ -203,9 +202,9 @@ const cnn_op cnn_op_global_max_pool2d = {
     .forward = max_forward,
     .backward = max_backward};
 
+/* The mean of each channel: x [N,H,W,C] to [N,C], or [N,1,1,C]. */
 const cnn_op cnn_op_global_avg_pool2d = {
-    .class = CNN_CLASS("op", "global_avg_pool2d", "global_average_pool2d", cnn_global_pool2d, global_params,
-                       "The mean of each channel: x [N,H,W,C] to [N,C], or [N,1,1,C]."),
+    .class = CNN_CLASS("op", "global_avg_pool2d", "global_average_pool2d", cnn_global_pool2d, global_params),
     .min_inputs = 1,
     .max_inputs = 1,
     .per_sample = true,

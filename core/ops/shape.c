@@ -86,17 +86,16 @@ static const cnn_param reshape_params[] = {
               .help = "keep the first axis; otherwise target_shape gives all axes"),
     {0}};
 
-const cnn_op cnn_op_reshape = {
-    .class = CNN_CLASS("op", "reshape", NULL, cnn_reshape_op, reshape_params,
-                       "The same elements in another shape: x [N,…] to [N,target_shape…]."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .per_sample = true,
-    .alias = true,
-    .any_dtype = 1u << 0,
-    .infer = reshape_infer,
-    .forward = move_nothing,
-    .backward = move_nothing};
+/* The same elements in another shape: x [N,…] to [N,target_shape…]. */
+const cnn_op cnn_op_reshape = {.class = CNN_CLASS("op", "reshape", NULL, cnn_reshape_op, reshape_params),
+                               .min_inputs = 1,
+                               .max_inputs = 1,
+                               .per_sample = true,
+                               .alias = true,
+                               .any_dtype = 1u << 0,
+                               .infer = reshape_infer,
+                               .forward = move_nothing,
+                               .backward = move_nothing};
 
 static cnn_status flatten_infer(const void *attributes, const cnn_tensor *const *inputs, int n_inputs,
                                 cnn_op_info *info) {
@@ -110,17 +109,16 @@ static cnn_status flatten_infer(const void *attributes, const cnn_tensor *const 
     return CNN_OK;
 }
 
-const cnn_op cnn_op_flatten = {
-    .class = CNN_CLASS("op", "flatten", NULL, cnn_plain_op, no_params,
-                       "Each sample as one row: x [N,…] to [N, product of the others]."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .per_sample = true,
-    .alias = true,
-    .any_dtype = 1u << 0,
-    .infer = flatten_infer,
-    .forward = move_nothing,
-    .backward = move_nothing};
+/* Each sample as one row: x [N,…] to [N, product of the others]. */
+const cnn_op cnn_op_flatten = {.class = CNN_CLASS("op", "flatten", NULL, cnn_plain_op, no_params),
+                               .min_inputs = 1,
+                               .max_inputs = 1,
+                               .per_sample = true,
+                               .alias = true,
+                               .any_dtype = 1u << 0,
+                               .infer = flatten_infer,
+                               .forward = move_nothing,
+                               .backward = move_nothing};
 
 static cnn_status same_infer(const void *attributes, const cnn_tensor *const *inputs, int n_inputs,
                              cnn_op_info *info) {
@@ -130,8 +128,8 @@ static cnn_status same_infer(const void *attributes, const cnn_tensor *const *in
     return CNN_OK;
 }
 
-const cnn_op cnn_op_stop_gradient = {.class = CNN_CLASS("op", "stop_gradient", NULL, cnn_plain_op, no_params,
-                                                        "x as it is, through which no gradient passes."),
+/* x as it is, through which no gradient passes. */
+const cnn_op cnn_op_stop_gradient = {.class = CNN_CLASS("op", "stop_gradient", NULL, cnn_plain_op, no_params),
                                      .min_inputs = 1,
                                      .max_inputs = 1,
                                      .per_sample = true,
@@ -141,16 +139,15 @@ const cnn_op cnn_op_stop_gradient = {.class = CNN_CLASS("op", "stop_gradient", N
                                      .forward = move_nothing};
 
 /* The same tensor under a name of its own. */
-const cnn_op cnn_op_identity = {
-    .class = CNN_CLASS("op", "identity", "linear", cnn_plain_op, no_params, "x as it is."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .per_sample = true,
-    .alias = true,
-    .any_dtype = 1u << 0,
-    .infer = same_infer,
-    .forward = move_nothing,
-    .backward = move_nothing};
+const cnn_op cnn_op_identity = {.class = CNN_CLASS("op", "identity", "linear", cnn_plain_op, no_params),
+                                .min_inputs = 1,
+                                .max_inputs = 1,
+                                .per_sample = true,
+                                .alias = true,
+                                .any_dtype = 1u << 0,
+                                .infer = same_infer,
+                                .forward = move_nothing,
+                                .backward = move_nothing};
 
 /* ---- transpose ----------------------------------------------------------------------------------------- */
 
@@ -202,15 +199,15 @@ static const cnn_param transpose_params[] = {
               .help = "for each axis of the output, which of the input it is, from 0; null reverses them"),
     {0}};
 
-const cnn_op cnn_op_transpose = {.class = CNN_CLASS("op", "transpose", "permute", cnn_transpose_op,
-                                                    transpose_params, "The axes of x in another order."),
-                                 .min_inputs = 1,
-                                 .max_inputs = 1,
-                                 .per_sample = true,
-                                 .self_parallel = true,
-                                 .infer = transpose_infer,
-                                 .forward = transpose_forward,
-                                 .backward = transpose_backward};
+const cnn_op cnn_op_transpose = {
+    .class = CNN_CLASS("op", "transpose", "permute", cnn_transpose_op, transpose_params),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .per_sample = true,
+    .self_parallel = true,
+    .infer = transpose_infer,
+    .forward = transpose_forward,
+    .backward = transpose_backward};
 
 /* ---- concatenate --------------------------------------------------------------------------------------- */
 
@@ -263,9 +260,9 @@ static const cnn_param concatenate_params[] = {
     CNN_PARAM(INT, cnn_concatenate, axis, "-1", .help = "the axis along which the inputs follow one another"),
     {0}};
 
+/* The inputs one after the other along an axis; other sizes are equal. */
 const cnn_op cnn_op_concatenate = {
-    .class = CNN_CLASS("op", "concatenate", "concat", cnn_concatenate, concatenate_params,
-                       "The inputs one after the other along an axis; other sizes are equal."),
+    .class = CNN_CLASS("op", "concatenate", "concat", cnn_concatenate, concatenate_params),
     .min_inputs = 1,
     .max_inputs = 64,
     .per_sample = true,

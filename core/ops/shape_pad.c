@@ -53,12 +53,11 @@ static const cnn_param params[] = {
     CNN_PARAM(INT, cnn_zero_pad2d, right, "0", .high = MOST, .help = "columns of zeros on the right"),
     {0}};
 
-const cnn_op cnn_op_zero_pad2d = {
-    .class = CNN_CLASS("op", "zero_pad2d", NULL, cnn_zero_pad2d, params,
-                       "Zeros around pictures: x [N,H,W,C] to [N, top+H+bottom, left+W+right, C]."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .per_sample = true,
-    .infer = infer,
-    .forward = forward,
-    .backward = backward};
+/* Zeros around pictures: x [N,H,W,C] to [N, top+H+bottom, left+W+right, C]. */
+const cnn_op cnn_op_zero_pad2d = {.class = CNN_CLASS("op", "zero_pad2d", NULL, cnn_zero_pad2d, params),
+                                  .min_inputs = 1,
+                                  .max_inputs = 1,
+                                  .per_sample = true,
+                                  .infer = infer,
+                                  .forward = forward,
+                                  .backward = backward};

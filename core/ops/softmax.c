@@ -87,22 +87,20 @@ static cnn_status backward(const cnn_op_call *call) {
 static const cnn_param params[] = {
     CNN_PARAM(INT, cnn_softmax, axis, "-1", .help = "the axis along which the results sum to 1"), {0}};
 
-const cnn_op cnn_op_softmax = {
-    .class = CNN_CLASS("op", "softmax", NULL, cnn_softmax, params, "e^x / Σ e^x along an axis."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .per_sample = true,
-    .needs = CNN_NEEDS_OUTPUT,
-    .infer = infer,
-    .forward = forward,
-    .backward = backward};
+const cnn_op cnn_op_softmax = {.class = CNN_CLASS("op", "softmax", NULL, cnn_softmax, params),
+                               .min_inputs = 1,
+                               .max_inputs = 1,
+                               .per_sample = true,
+                               .needs = CNN_NEEDS_OUTPUT,
+                               .infer = infer,
+                               .forward = forward,
+                               .backward = backward};
 
-const cnn_op cnn_op_log_softmax = {
-    .class = CNN_CLASS("op", "log_softmax", NULL, cnn_softmax, params, "x - log Σ e^x along an axis."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .per_sample = true,
-    .needs = CNN_NEEDS_OUTPUT,
-    .infer = infer,
-    .forward = forward,
-    .backward = backward};
+const cnn_op cnn_op_log_softmax = {.class = CNN_CLASS("op", "log_softmax", NULL, cnn_softmax, params),
+                                   .min_inputs = 1,
+                                   .max_inputs = 1,
+                                   .per_sample = true,
+                                   .needs = CNN_NEEDS_OUTPUT,
+                                   .infer = infer,
+                                   .forward = forward,
+                                   .backward = backward};

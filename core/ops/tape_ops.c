@@ -61,17 +61,17 @@ static cnn_status log1p_backward(const cnn_op_call *call) {
 
 /* clang-format off */
 const cnn_op cnn_op_sin = {
-    .class = CNN_CLASS("op", "sin", NULL, cnn_plain_op, no_params, "sin x."),
+    .class = CNN_CLASS("op", "sin", NULL, cnn_plain_op, no_params),
     .min_inputs = 1, .max_inputs = 1, .per_sample = true, .needs = 1u << 0,
     .infer = infer, .forward = sin_forward, .backward = sin_backward};
 
 const cnn_op cnn_op_cos = {
-    .class = CNN_CLASS("op", "cos", NULL, cnn_plain_op, no_params, "cos x."),
+    .class = CNN_CLASS("op", "cos", NULL, cnn_plain_op, no_params),
     .min_inputs = 1, .max_inputs = 1, .per_sample = true, .needs = 1u << 0,
     .infer = infer, .forward = cos_forward, .backward = cos_backward};
 
 const cnn_op cnn_op_log1p = {
-    .class = CNN_CLASS("op", "log1p", NULL, cnn_plain_op, no_params, "log(1 + x)."),
+    .class = CNN_CLASS("op", "log1p", NULL, cnn_plain_op, no_params),
     .min_inputs = 1, .max_inputs = 1, .per_sample = true, .needs = 1u << 0,
     .infer = infer, .forward = log1p_forward, .backward = log1p_backward};
 /* clang-format on */

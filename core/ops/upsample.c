@@ -56,12 +56,11 @@ static const cnn_param params[] = {
               .help = "'nearest': each cell repeated; 'bilinear': straight lines between cells' centres"),
     {0}};
 
-const cnn_op cnn_op_upsample2d = {
-    .class = CNN_CLASS("op", "upsample2d", NULL, cnn_upsample2d, params,
-                       "Pictures made larger by whole factors: x [N,H,W,C] to [N, H·rows, W·columns, C]."),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .per_sample = true,
-    .infer = infer,
-    .forward = forward,
-    .backward = backward};
+/* Pictures made larger by whole factors: x [N,H,W,C] to [N, H·rows, W·columns, C]. */
+const cnn_op cnn_op_upsample2d = {.class = CNN_CLASS("op", "upsample2d", NULL, cnn_upsample2d, params),
+                                  .min_inputs = 1,
+                                  .max_inputs = 1,
+                                  .per_sample = true,
+                                  .infer = infer,
+                                  .forward = forward,
+                                  .backward = backward};

@@ -19,11 +19,18 @@ static double equal_row(const cnn_metric *metric, const cnn_metric_batch *b, int
 static const cnn_param plain_params[] = {CNN_METRIC_NAME, {0}};
 
 extern const cnn_metric_class cnn_metric_accuracy;
-const cnn_metric_class cnn_metric_accuracy = {.class = CNN_CLASS("metric", "Accuracy", "acc", cnn_metric,
-                                                                 plain_params,
-                                                                 "How often predictions equal labels."),
-                                              .shapes = CNN_METRIC_ELEMENTS,
-                                              .row = equal_row};
+/*** How often predictions equal labels, element by element.
+It compares numbers as they are. In compile, "accuracy" means the one that fits the model instead: BinaryAccuracy,
+CategoricalAccuracy or SparseCategoricalAccuracy.
+@class cnn.metrics.Accuracy
+@raise shapes that differ
+@usage
+cnn.metrics.Accuracy{}({1, 2, 3, 4}, {1, 2, 0, 4})  --> 0.75
+*/
+const cnn_metric_class cnn_metric_accuracy = {
+    .class = CNN_CLASS("metric", "Accuracy", "acc", cnn_metric, plain_params),
+    .shapes = CNN_METRIC_ELEMENTS,
+    .row = equal_row};
 
 /* ---- elements on the right side of a threshold -----------------------------------------------------------
  */
@@ -57,9 +64,18 @@ static const cnn_param binary_params[] = {
     {0}};
 
 extern const cnn_metric_class cnn_metric_binary_accuracy;
+/*** How often predictions above a threshold have the label 1 and the others 0.
+
+y_true and y_pred have the same shape; each element counts.
+@class cnn.metrics.BinaryAccuracy
+@raise a threshold that is not between 0 and 1; shapes that differ
+@usage
+accuracy = cnn.metrics.BinaryAccuracy{}
+accuracy({1, 1, 0, 0}, {0.9, 0.4, 0.2, 0.7})  --> 0.5
+cnn.metrics.BinaryAccuracy{threshold = 0.3}({1, 1, 0, 0}, {0.9, 0.4, 0.2, 0.7})  --> 0.75
+*/
 const cnn_metric_class cnn_metric_binary_accuracy = {
-    .class = CNN_CLASS("metric", "BinaryAccuracy", NULL, binary_accuracy, binary_params,
-                       "How often predictions, rounded at a threshold, equal labels of 0 and 1."),
+    .class = CNN_CLASS("metric", "BinaryAccuracy", NULL, binary_accuracy, binary_params),
     .shapes = CNN_METRIC_ELEMENTS,
     .open = binary_open,
     .row = binary_row};
@@ -74,9 +90,20 @@ static double categorical_row(const cnn_metric *metric, const cnn_metric_batch *
 }
 
 extern const cnn_metric_class cnn_metric_categorical_accuracy;
+/*** How often the likeliest class is that of the one-hot label.
+
+y_true and y_pred are [N,…,classes]. Probabilities or logits: the highest counts.
+@class cnn.metrics.CategoricalAccuracy
+@raise shapes that differ
+@usage
+accuracy = cnn.metrics.CategoricalAccuracy{}
+accuracy:update_state({{0, 1}, {1, 0}}, {{0.3, 0.7}, {0.2, 0.8}})
+accuracy:result()  --> 0.5
+accuracy:update_state({{0, 1}, {0, 1}}, {{0.1, 0.9}, {0.4, 0.6}})
+accuracy:result()  --> 0.75
+*/
 const cnn_metric_class cnn_metric_categorical_accuracy = {
-    .class = CNN_CLASS("metric", "CategoricalAccuracy", NULL, cnn_metric, plain_params,
-                       "How often the most likely class is that of the one-hot label."),
+    .class = CNN_CLASS("metric", "CategoricalAccuracy", NULL, cnn_metric, plain_params),
     .shapes = CNN_METRIC_CLASSES,
     .row = categorical_row};
 
@@ -87,9 +114,17 @@ static double sparse_row(const cnn_metric *metric, const cnn_metric_batch *b, in
 }
 
 extern const cnn_metric_class cnn_metric_sparse_categorical_accuracy;
+/*** How often the likeliest class is the labelled one.
+
+y_true [N,…] has numbers of classes from 0, y_pred [N,…,classes] probabilities or logits.
+@class cnn.metrics.SparseCategoricalAccuracy
+@raise shapes that do not fit
+@usage
+cnn.metrics.SparseCategoricalAccuracy{}({1, 0, 1}, {{0.3, 0.7}, {0.2, 0.8}, {0.4, 0.6}})
+--> 0.66666666666667
+*/
 const cnn_metric_class cnn_metric_sparse_categorical_accuracy = {
-    .class = CNN_CLASS("metric", "SparseCategoricalAccuracy", NULL, cnn_metric, plain_params,
-                       "How often the most likely class is the labelled one."),
+    .class = CNN_CLASS("metric", "SparseCategoricalAccuracy", NULL, cnn_metric, plain_params),
     .shapes = CNN_METRIC_LABELS,
     .row = sparse_row};
 
@@ -124,15 +159,31 @@ static const cnn_param top_k_params[] = {
     {0}};
 
 extern const cnn_metric_class cnn_metric_top_k_categorical_accuracy;
+/*** How often the class of the one-hot label is among the k likeliest.
+
+y_true and y_pred are [N,…,classes].
+@class cnn.metrics.TopKCategoricalAccuracy
+@raise shapes that differ
+@usage
+cnn.metrics.TopKCategoricalAccuracy{k = 2}({{0, 1, 0}, {1, 0, 0}}, {{0.5, 0.3, 0.2}, {0.1, 0.7, 0.2}})
+--> 0.5
+*/
 const cnn_metric_class cnn_metric_top_k_categorical_accuracy = {
-    .class = CNN_CLASS("metric", "TopKCategoricalAccuracy", NULL, top_k_accuracy, top_k_params,
-                       "How often the one-hot label's class is among the k likeliest."),
+    .class = CNN_CLASS("metric", "TopKCategoricalAccuracy", NULL, top_k_accuracy, top_k_params),
     .shapes = CNN_METRIC_CLASSES,
     .row = top_k_row};
 
 extern const cnn_metric_class cnn_metric_sparse_top_k_categorical_accuracy;
+/*** How often the labelled class is among the k likeliest.
+
+y_true [N,…] has numbers of classes from 0, y_pred [N,…,classes] probabilities or logits.
+@class cnn.metrics.SparseTopKCategoricalAccuracy
+@raise shapes that do not fit
+@usage
+cnn.metrics.SparseTopKCategoricalAccuracy{k = 2}({1, 0}, {{0.5, 0.3, 0.2}, {0.1, 0.7, 0.2}})
+--> 0.5
+*/
 const cnn_metric_class cnn_metric_sparse_top_k_categorical_accuracy = {
-    .class = CNN_CLASS("metric", "SparseTopKCategoricalAccuracy", NULL, top_k_accuracy, top_k_params,
-                       "How often the labelled class is among the k likeliest."),
+    .class = CNN_CLASS("metric", "SparseTopKCategoricalAccuracy", NULL, top_k_accuracy, top_k_params),
     .shapes = CNN_METRIC_LABELS,
     .row = sparse_top_k_row};

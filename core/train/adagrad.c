@@ -1,5 +1,4 @@
-/* Adagrad (Duchi, Hazan and Singer 2011), as Keras has it:
- *   a += g²;  w -= rate·g / √(a + epsilon) */
+/* Adagrad, as Keras has it: epsilon stands under the root. */
 #include "train/optimizer.h"
 #include "kernels/kernels.h"
 
@@ -32,9 +31,22 @@ static void step(const cnn_optimizer *optimizer, double rate, int64_t t, float *
 }
 
 extern const cnn_optimizer_class cnn_optimizer_adagrad;
+/*** Steps that shrink with the sum of squared gradients of each weight (Duchi et al. 2011).
+Weights that rarely have a gradient keep taking large steps. From v = initial_accumulator_value on:
+  v = v + g²
+  w = w - learning_rate · g / sqrt(v + epsilon)
+@class cnn.optimizers.Adagrad
+@raise a learning rate below 0; two ways of clipping at once
+@usage
+w, g = cnn.tensor{1}, cnn.tensor{2}
+adagrad = cnn.optimizers.Adagrad{1, initial_accumulator_value = 0}
+for step = 1, 3 do adagrad:apply_gradients({g}, {w}) print(("%.3f"):format(w:item())) end
+--> 0.000
+--> -0.707
+--> -1.284
+*/
 const cnn_optimizer_class cnn_optimizer_adagrad = {
-    .class = CNN_CLASS("optimizer", "Adagrad", NULL, adagrad, params,
-                       "Steps that shrink with the sum of squared gradients of each weight."),
+    .class = CNN_CLASS("optimizer", "Adagrad", NULL, adagrad, params),
     .slot_count = 1,
     .slot_names = (const char *const[]){"accumulator"},
     .keeps = keeps,

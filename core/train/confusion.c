@@ -137,16 +137,27 @@ static int recall_results(const cnn_metric *metric, double *values, int capacity
 static const cnn_param confusion_params[] = {
     CNN_PARAM(JSON, confusion, thresholds, "null",
               .help = "a number or a list of them, each giving a figure; 0.5 if not given"),
-    CNN_PARAM(JSON, confusion, top_k, "null", .help = "not supported"),
-    CNN_PARAM(INT, confusion, class_id, "null", .low = 0, .nullable = true,
+    CNN_PARAM(JSON, confusion, top_k, "null", .help = "only nil"),
+    CNN_PARAM(INT, confusion, class_id, "null", .low = 0, .high = INFINITY, .nullable = true,
               .help = "look at this class alone (from 0)"),
     CNN_METRIC_NAME,
     {0}};
 
 extern const cnn_metric_class cnn_metric_precision, cnn_metric_recall;
+/*** Of what was predicted positive, the share that is: true positives / (true positives + false positives).
+
+y_true and y_pred have the same shape; a prediction above the threshold is positive. Of nothing predicted positive it
+is 0. With several thresholds there is a figure for each.
+@class cnn.metrics.Precision
+@raise a threshold that is not between 0 and 1; shapes that differ
+@usage
+precision = cnn.metrics.Precision{}
+precision({1, 1, 0, 0, 1}, {0.9, 0.8, 0.7, 0.1, 0.3})  --> 0.66666666666667
+cnn.metrics.Precision{{0.5, 0.75}}({1, 1, 0, 0}, {0.9, 0.8, 0.7, 0.1})
+--> {0.66666666666667, 1.0}
+*/
 const cnn_metric_class cnn_metric_precision = {
-    .class = CNN_CLASS("metric", "Precision", NULL, confusion, confusion_params,
-                       "The share of right ones among those predicted positive."),
+    .class = CNN_CLASS("metric", "Precision", NULL, confusion, confusion_params),
     .shapes = CNN_METRIC_ELEMENTS,
     .open = confusion_open,
     .close = confusion_close,
@@ -155,9 +166,17 @@ const cnn_metric_class cnn_metric_precision = {
     .results = precision_results,
     .part = confusion_part};
 
+/*** Of what is positive, the share that was found: true positives / (true positives + false negatives).
+
+y_true and y_pred have the same shape; a prediction above the threshold is positive. With several thresholds there is
+a figure for each.
+@class cnn.metrics.Recall
+@raise a threshold that is not between 0 and 1; shapes that differ
+@usage
+cnn.metrics.Recall{}({1, 1, 1, 1, 0}, {0.9, 0.8, 0.7, 0.1, 0.6})  --> 0.75
+*/
 const cnn_metric_class cnn_metric_recall = {
-    .class = CNN_CLASS("metric", "Recall", NULL, confusion, confusion_params,
-                       "The share of those found among the positive."),
+    .class = CNN_CLASS("metric", "Recall", NULL, confusion, confusion_params),
     .shapes = CNN_METRIC_ELEMENTS,
     .open = confusion_open,
     .close = confusion_close,
@@ -322,16 +341,25 @@ static const cnn_param auc_params[] = {
                     .help = "how the area between two points is taken"),
     CNN_METRIC_NAME,
     CNN_PARAM(JSON, auc, thresholds, "null", .help = "list of thresholds to use instead"),
-    CNN_PARAM(BOOL, auc, multi_label, "false", .help = "not supported"),
-    CNN_PARAM(JSON, auc, num_labels, "null", .help = "not supported"),
-    CNN_PARAM(JSON, auc, label_weights, "null", .help = "not supported"),
+    CNN_PARAM(BOOL, auc, multi_label, "false", .help = "only false"),
+    CNN_PARAM(JSON, auc, num_labels, "null", .help = "only nil"),
+    CNN_PARAM(JSON, auc, label_weights, "null", .help = "only nil"),
     CNN_PARAM(BOOL, auc, from_logits, "false", .help = "predictions are logits, not probabilities"),
     {0}};
 
 extern const cnn_metric_class cnn_metric_auc;
-const cnn_metric_class cnn_metric_auc = {.class =
-                                             CNN_CLASS("metric", "AUC", NULL, auc, auc_params,
-                                                       "The area under the ROC or precision-recall curve."),
+/*** The area under the ROC curve: 0.5 is guessing, 1 never wrong.
+It says how likely a positive sample is rated above a negative one. The curve has a point for each threshold: the rate
+of true positives above that of false ones, or with curve = "PR" precision above recall. As in Keras it is taken at
+num_thresholds thresholds, and so an approximation. y_true and y_pred have the same shape.
+@class cnn.metrics.AUC
+@raise thresholds that are not between 0 and 1; shapes that differ
+@usage
+auc = cnn.metrics.AUC{}
+auc({0, 0, 1, 1}, {0.1, 0.6, 0.4, 0.9})                            --> 0.75
+cnn.metrics.AUC{curve = "PR"}({0, 0, 1, 1}, {0.1, 0.2, 0.8, 0.9})  --> 1.0
+*/
+const cnn_metric_class cnn_metric_auc = {.class = CNN_CLASS("metric", "AUC", NULL, auc, auc_params),
                                          .shapes = CNN_METRIC_ELEMENTS,
                                          .open = auc_open,
                                          .close = auc_close,

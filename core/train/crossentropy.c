@@ -48,9 +48,14 @@ static double binary_row(const cnn_metric *metric, const cnn_metric_batch *b, in
 static const cnn_param binary_params[] = {CNN_METRIC_NAME, FROM_LOGITS, LABEL_SMOOTHING, {0}};
 
 extern const cnn_metric_class cnn_metric_binary_crossentropy;
+/*** The mean cross-entropy of labels of 0 and 1, as cnn.losses.BinaryCrossentropy has it.
+@class cnn.metrics.BinaryCrossentropy
+@raise shapes that differ
+@usage
+("%.4f"):format(cnn.metrics.BinaryCrossentropy{}({1, 0}, {0.5, 0.5}))  --> 0.6931
+*/
 const cnn_metric_class cnn_metric_binary_crossentropy = {
-    .class = CNN_CLASS("metric", "BinaryCrossentropy", "bce BCE", crossentropy, binary_params,
-                       "The cross-entropy of labels of 0 and 1."),
+    .class = CNN_CLASS("metric", "BinaryCrossentropy", "bce BCE", crossentropy, binary_params),
     .shapes = CNN_METRIC_ELEMENTS,
     .row = binary_row};
 
@@ -92,9 +97,14 @@ static double categorical_row(const cnn_metric *metric, const cnn_metric_batch *
 static const cnn_param categorical_params[] = {CNN_METRIC_NAME, FROM_LOGITS, LABEL_SMOOTHING, AXIS, {0}};
 
 extern const cnn_metric_class cnn_metric_categorical_crossentropy;
+/*** The mean cross-entropy of one-hot labels, as cnn.losses.CategoricalCrossentropy has it.
+@class cnn.metrics.CategoricalCrossentropy
+@raise shapes that differ
+@usage
+("%.4f"):format(cnn.metrics.CategoricalCrossentropy{}({{0, 1}}, {{0.5, 0.5}}))  --> 0.6931
+*/
 const cnn_metric_class cnn_metric_categorical_crossentropy = {
-    .class = CNN_CLASS("metric", "CategoricalCrossentropy", NULL, crossentropy, categorical_params,
-                       "The cross-entropy of one-hot labels."),
+    .class = CNN_CLASS("metric", "CategoricalCrossentropy", NULL, crossentropy, categorical_params),
     .shapes = CNN_METRIC_CLASSES,
     .row = categorical_row};
 
@@ -107,8 +117,14 @@ static double sparse_row(const cnn_metric *metric, const cnn_metric_batch *b, in
 static const cnn_param sparse_params[] = {CNN_METRIC_NAME, FROM_LOGITS, AXIS, {0}};
 
 extern const cnn_metric_class cnn_metric_sparse_categorical_crossentropy;
+/*** The mean cross-entropy of labels that are numbers of classes, as cnn.losses.SparseCategoricalCrossentropy has it.
+A label that names no class makes the figure nan.
+@class cnn.metrics.SparseCategoricalCrossentropy
+@raise shapes that do not fit
+@usage
+("%.4f"):format(cnn.metrics.SparseCategoricalCrossentropy{}({1}, {{0.5, 0.5}}))  --> 0.6931
+*/
 const cnn_metric_class cnn_metric_sparse_categorical_crossentropy = {
-    .class = CNN_CLASS("metric", "SparseCategoricalCrossentropy", NULL, crossentropy, sparse_params,
-                       "The cross-entropy of labels that are positions of classes."),
+    .class = CNN_CLASS("metric", "SparseCategoricalCrossentropy", NULL, crossentropy, sparse_params),
     .shapes = CNN_METRIC_LABELS,
     .row = sparse_row};

@@ -195,9 +195,22 @@ static const cnn_param params[] = {
     {0}};
 
 extern const cnn_callback_class cnn_callback_csv_logger;
+/*** Writes the figures of each epoch to a file of comma-separated values.
+The first column is the epoch, counted from 0, as in Keras. Each line is in the file when its epoch ends. With append
+lines follow those that are there.
+@class cnn.callbacks.CSVLogger
+@raise a file that cannot be written
+@usage
+model = cnn.Sequential{layers.Dense{1, input_shape = {1}, kernel_initializer = "ones"}}
+model:compile{optimizer = cnn.optimizers.SGD{0}, loss = "mse"}
+model:fit{cnn.ones{8, 1}, cnn.zeros{8, 1}, epochs = 2, verbose = 0, callbacks = {cnn.callbacks.CSVLogger{"log.csv"}}}
+for line in io.lines "log.csv" do print(line) end
+--> epoch,loss
+--> 0,1
+--> 1,1
+*/
 const cnn_callback_class cnn_callback_csv_logger = {
-    .class = CNN_CLASS("callback", "CSVLogger", NULL, csv_logger, params,
-                       "Writes the figures of each epoch to a file of comma-separated values."),
+    .class = CNN_CLASS("callback", "CSVLogger", NULL, csv_logger, params),
     .check = check,
     .on = on,
     .close = close_callback,

@@ -116,9 +116,19 @@ static const cnn_param params[] = {
     {0}};
 
 extern const cnn_callback_class cnn_callback_early_stopping;
+/*** Stops training when a figure has not become better for `patience` epochs.
+Watch "val_loss" or "val_accuracy", which tell of data that training doesn't see. With restore_best_weights the model
+ends with the weights of its best epoch; else with the last ones.
+@class cnn.callbacks.EarlyStopping
+@usage
+model = cnn.Sequential{layers.Dense{1, input_shape = {1}, kernel_initializer = "zeros"}}
+model:compile{optimizer = cnn.optimizers.SGD{0}, loss = "mse"}       -- at rate 0 nothing becomes better
+stop = cnn.callbacks.EarlyStopping{monitor = "loss", patience = 2}
+history = model:fit{cnn.ones{8, 1}, cnn.ones{8, 1}, epochs = 100, verbose = 0, callbacks = {stop}}
+history.history.loss  --> {1.0, 1.0, 1.0}
+*/
 const cnn_callback_class cnn_callback_early_stopping = {
-    .class = CNN_CLASS("callback", "EarlyStopping", NULL, early_stopping, params,
-                       "Stops training when a figure has stopped becoming better."),
+    .class = CNN_CLASS("callback", "EarlyStopping", NULL, early_stopping, params),
     .check = check,
     .on = on,
     .close = close_callback,

@@ -13,8 +13,17 @@ static double mean_row(const cnn_metric *metric, const cnn_metric_batch *b, int6
 }
 
 extern const cnn_metric_class cnn_metric_mean;
-const cnn_metric_class cnn_metric_mean = {.class = CNN_CLASS("metric", "Mean", NULL, cnn_metric, params,
-                                                             "The weighted mean of the values it is given."),
+/*** The weighted mean of the values it is given: to gather the loss of a training loop of one's own.
+@class cnn.metrics.Mean
+@usage
+mean = cnn.metrics.Mean{}
+mean:update_state(3)
+mean:update_state({4, 5})
+mean:result()  --> 4.0
+mean:reset_state()
+mean:result()  --> 0.0
+*/
+const cnn_metric_class cnn_metric_mean = {.class = CNN_CLASS("metric", "Mean", NULL, cnn_metric, params),
                                           .shapes = CNN_METRIC_VALUES,
                                           .row = mean_row};
 
@@ -29,9 +38,14 @@ static double squared_row(const cnn_metric *metric, const cnn_metric_batch *b, i
 }
 
 extern const cnn_metric_class cnn_metric_mean_squared_error;
+/*** The mean of squared errors, (y_pred - y_true)².
+@class cnn.metrics.MeanSquaredError
+@raise shapes that differ
+@usage
+cnn.metrics.MeanSquaredError{}({{0}, {0}}, {{1}, {3}})  --> 5.0
+*/
 const cnn_metric_class cnn_metric_mean_squared_error = {
-    .class = CNN_CLASS("metric", "MeanSquaredError", "mse MSE", cnn_metric, params,
-                       "The mean of squared differences."),
+    .class = CNN_CLASS("metric", "MeanSquaredError", "mse MSE", cnn_metric, params),
     .shapes = CNN_METRIC_ELEMENTS,
     .row = squared_row};
 
@@ -44,9 +58,14 @@ static double absolute_row(const cnn_metric *metric, const cnn_metric_batch *b, 
 }
 
 extern const cnn_metric_class cnn_metric_mean_absolute_error;
+/*** The mean of |y_pred - y_true|.
+@class cnn.metrics.MeanAbsoluteError
+@raise shapes that differ
+@usage
+cnn.metrics.MeanAbsoluteError{}({{0}, {0}}, {{1}, {-3}})  --> 2.0
+*/
 const cnn_metric_class cnn_metric_mean_absolute_error = {
-    .class = CNN_CLASS("metric", "MeanAbsoluteError", "mae MAE", cnn_metric, params,
-                       "The mean of absolute differences."),
+    .class = CNN_CLASS("metric", "MeanAbsoluteError", "mae MAE", cnn_metric, params),
     .shapes = CNN_METRIC_ELEMENTS,
     .row = absolute_row};
 
@@ -56,9 +75,14 @@ static int root_results(const cnn_metric *metric, double *values, int capacity) 
 }
 
 extern const cnn_metric_class cnn_metric_root_mean_squared_error;
+/*** The square root of the mean of squared errors, and so in the units of what is predicted.
+@class cnn.metrics.RootMeanSquaredError
+@raise shapes that differ
+@usage
+cnn.metrics.RootMeanSquaredError{}({{0}, {0}}, {{1}, {7}})  --> 5.0
+*/
 const cnn_metric_class cnn_metric_root_mean_squared_error = {
-    .class = CNN_CLASS("metric", "RootMeanSquaredError", "rmse RMSE", cnn_metric, params,
-                       "The square root of the mean of squared differences."),
+    .class = CNN_CLASS("metric", "RootMeanSquaredError", "rmse RMSE", cnn_metric, params),
     .shapes = CNN_METRIC_ELEMENTS,
     .row = squared_row,
     .results = root_results};

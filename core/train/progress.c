@@ -2,9 +2,11 @@
 #include "base/cpu.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { BAR_WIDTH = 30 };
+enum { BAR_WIDTH = 30, LEAST_BAR_WIDTH = 5 };
 static const double redraw_seconds = 0.1;
 
 cnn_progress cnn_progress_new(FILE *log, int verbose) {
@@ -55,12 +57,38 @@ static void print_logs(FILE *log, const cnn_logs *logs) {
     }
 }
 
-static void print_bar(const cnn_progress *p) {
-    int done = p->done, filled = p->steps > 0 ? (int)((int64_t)BAR_WIDTH * done / p->steps) : BAR_WIDTH;
+static void print_bar(const cnn_progress *p, int width) {
+    int done = p->done, filled = p->steps > 0 ? (int)((int64_t)width * done / p->steps) : width;
     int digits = snprintf(NULL, 0, "%d", p->steps);
     fprintf(p->log, "%*d/%d [", digits, done, p->steps);
-    for (int i = 0; i < BAR_WIDTH; i++) fputc(i < filled ? '=' : i == filled ? '>' : '.', p->log);
+    for (int i = 0; i < width; i++) fputc(i < filled ? '=' : i == filled ? '>' : '.', p->log);
     fputc(']', p->log);
+}
+
+static int terminal_columns(FILE *terminal) {
+    struct winsize size;
+    return ioctl(fileno(terminal), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+/* The line of a run that goes on, in the terminal's width: one that is wrapped could not be redrawn. */
+static void print_running(const cnn_progress *p, double seconds_left, const cnn_logs *logs) {
+    char *figures = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&figures, &size);
+    if (!stream) return;
+    fprintf(stream, " - ETA: ");
+    print_duration(stream, seconds_left);
+    print_logs(stream, logs);
+    if (fclose(stream) == 0) {
+        int room = terminal_columns(p->log) - 1 - snprintf(NULL, 0, "%d/%d []", p->steps, p->steps);
+        int width = room - (int)size;
+        width = width > BAR_WIDTH ? BAR_WIDTH : width < LEAST_BAR_WIDTH ? LEAST_BAR_WIDTH : width;
+        fputc('\r', p->log);
+        print_bar(p, width);
+        int shown = room > width ? room - width : 0;
+        fprintf(p->log, "%.*s\033[K", shown, figures); /* clears what a longer line left */
+    }
+    free(figures);
 }
 
 void cnn_progress_step(cnn_progress *p, int done, const cnn_logs *logs) {
@@ -70,12 +98,7 @@ void cnn_progress_step(cnn_progress *p, int done, const cnn_logs *logs) {
     if (time - p->last_drawn < redraw_seconds) return;
     p->last_drawn = time;
     p->bar_open = true;
-    fputc('\r', p->log);
-    print_bar(p);
-    fprintf(p->log, " - ETA: ");
-    print_duration(p->log, (time - p->start) / done * (p->steps - done));
-    print_logs(p->log, logs);
-    fprintf(p->log, "\033[K"); /* clears what a longer line left */
+    print_running(p, (time - p->start) / done * (p->steps - done), logs);
     fflush(p->log);
 }
 
@@ -84,7 +107,7 @@ void cnn_progress_end(cnn_progress *p, const cnn_logs *logs) {
     double seconds = cnn_seconds() - p->start;
     if (p->verbose == 1) {
         if (p->terminal) fputc('\r', p->log);
-        print_bar(p);
+        print_bar(p, BAR_WIDTH);
     } else {
         fprintf(p->log, "%d/%d", p->done, p->steps);
     }

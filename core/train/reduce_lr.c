@@ -102,9 +102,24 @@ static const cnn_param params[] = {
     {0}};
 
 extern const cnn_callback_class cnn_callback_reduce_lr;
+/*** Multiplies the learning rate with `factor` when a figure has not become better for `patience` epochs.
+Near a minimum smaller steps get on where larger ones jump to and fro. The history has the figure learning_rate for
+each epoch.
+@class cnn.callbacks.ReduceLROnPlateau
+@raise a factor of 1 and more; an optimizer whose learning rate is a schedule
+@usage
+model = cnn.Sequential{layers.Dense{1, input_shape = {1}}}
+model:compile{optimizer = cnn.optimizers.SGD{0.5}, loss = "mse"}
+reduce = cnn.callbacks.ReduceLROnPlateau{monitor = "loss", patience = 1, min_delta = 1e9}   -- never better
+history = model:fit{cnn.ones{8, 1}, cnn.ones{8, 1}, epochs = 4, verbose = 0, callbacks = {reduce}}
+for _, rate in ipairs(history.history.learning_rate) do print(("%g"):format(rate)) end
+--> 0.5
+--> 0.5
+--> 0.05
+--> 0.005
+*/
 const cnn_callback_class cnn_callback_reduce_lr = {
-    .class = CNN_CLASS("callback", "ReduceLROnPlateau", "reduce_lr_on_plateau", reduce_lr, params,
-                       "Reduces the learning rate when a figure has stopped becoming better."),
+    .class = CNN_CLASS("callback", "ReduceLROnPlateau", "reduce_lr_on_plateau", reduce_lr, params),
     .check = check,
     .on = on,
     .state = state};

@@ -1,7 +1,4 @@
-/* RMSprop (Hinton, lecture 6e of Neural Networks for Machine Learning, 2012), as Keras has it:
- *   v = rho·v + (1 - rho)·g²
- *   s = rate·g / √(v + epsilon)          centered: v - mean² in place of v, with mean = rho·mean + (1 -
- * rho)·g w -= s                               with momentum: m = momentum·m + s;  w -= m */
+/* RMSprop, as Keras has it: epsilon stands under the root. */
 #include "train/optimizer.h"
 #include "kernels/kernels.h"
 
@@ -41,9 +38,22 @@ static void step(const cnn_optimizer *optimizer, double rate, int64_t t, float *
 }
 
 extern const cnn_optimizer_class cnn_optimizer_rmsprop;
+/*** Divides each gradient by a running root mean square of its own (Hinton 2012).
+So all weights move about as fast.
+  v = rho · v + (1 - rho) · g²
+  w = w - learning_rate · g / sqrt(v + epsilon)
+
+With centered the square of a running mean of g is taken off v; with momentum the steps gather: m = momentum · m +
+step and w = w - m.
+@class cnn.optimizers.RMSprop
+@raise a learning rate below 0; two ways of clipping at once
+@usage
+w, g = cnn.tensor{1, 1}, cnn.tensor{100, 0.01}       -- gradients of very different size
+cnn.optimizers.RMSprop{0.1, rho = 0}:apply_gradients({g}, {w})
+("%.3f, %.3f"):format(w[1], w[2])  --> 0.900, 0.900
+*/
 const cnn_optimizer_class cnn_optimizer_rmsprop = {
-    .class = CNN_CLASS("optimizer", "RMSprop", NULL, rmsprop, params,
-                       "Divides the gradient by a running mean of its size."),
+    .class = CNN_CLASS("optimizer", "RMSprop", NULL, rmsprop, params),
     .slot_count = 3,
     .slot_names = (const char *const[]){"velocity", "momentum", "average_gradient"},
     .keeps = keeps,

@@ -46,10 +46,23 @@ static double exponential_rate(const cnn_schedule *schedule, int64_t iterations)
     return s->initial * pow(s->decay, s->staircase ? floor(power) : power);
 }
 
+/*** The learning rate shrinks by decay_rate every decay_steps steps.
+It is initial_learning_rate · decay_rate^(step / decay_steps). Given to an optimizer as its learning_rate. A step is a
+batch; with staircase the exponent is rounded down, so that the rate falls in stairs.
+@class cnn.optimizers.schedules.ExponentialDecay
+@raise decay_steps that are not above 0
+@usage
+schedule = cnn.optimizers.schedules.ExponentialDecay{0.1, decay_steps = 2, decay_rate = 0.25}
+sgd, w, g = cnn.optimizers.SGD{schedule}, cnn.zeros{1}, cnn.ones{1}
+for step = 1, 4 do sgd:apply_gradients({g}, {w}) print(("%.5f"):format(sgd.learning_rate)) end
+--> 0.05000
+--> 0.02500
+--> 0.01250
+--> 0.00625
+*/
 static const cnn_schedule_class exponential_class = {
-    .class = CNN_CLASS(
-        "learning rate schedule", "ExponentialDecay", NULL, exponential_decay, exponential_params,
-        "The rate shrinks by decay_rate every decay_steps steps: initial * decay_rate^(step / decay_steps)."),
+    .class =
+        CNN_CLASS("learning rate schedule", "ExponentialDecay", NULL, exponential_decay, exponential_params),
     .check = exponential_check,
     .rate = exponential_rate};
 
@@ -92,10 +105,24 @@ static double cosine_rate(const cnn_schedule *schedule, int64_t iterations) {
     return highest * (s->alpha + (1 - s->alpha) * 0.5 * (1 + cos(pi * share)));
 }
 
+/*** The learning rate falls along half a cosine (Loshchilov and Hutter 2016).
+In decay_steps steps it comes to alpha times where it began: initial_learning_rate · (alpha + (1 - alpha) · (1 + cos(π
+· step / decay_steps)) / 2), and stays there. Given a warmup_target, the rate first rises in warmup_steps steps from
+the initial one to that, and falls from there. Given to an optimizer as its learning_rate; a step is a batch.
+@class cnn.optimizers.schedules.CosineDecay
+@raise decay_steps that are not above 0
+@usage
+schedule = cnn.optimizers.schedules.CosineDecay{0.1, decay_steps = 4}
+sgd, w, g = cnn.optimizers.SGD{schedule}, cnn.zeros{1}, cnn.ones{1}
+for step = 1, 5 do sgd:apply_gradients({g}, {w}) print(("%.4f"):format(sgd.learning_rate)) end
+--> 0.0854
+--> 0.0500
+--> 0.0146
+--> 0.0000
+--> 0.0000
+*/
 static const cnn_schedule_class cosine_class = {
-    .class = CNN_CLASS("learning rate schedule", "CosineDecay", NULL, cosine_decay, cosine_params,
-                       "The rate falls along half a cosine from initial_learning_rate to alpha times it, "
-                       "after a linear warm-up if warmup_target is given."),
+    .class = CNN_CLASS("learning rate schedule", "CosineDecay", NULL, cosine_decay, cosine_params),
     .check = cosine_check,
     .rate = cosine_rate};
 
@@ -150,11 +177,24 @@ static double piecewise_rate(const cnn_schedule *schedule, int64_t iterations) {
     return value->valuedouble;
 }
 
-static const cnn_schedule_class piecewise_class = {
-    .class = CNN_CLASS("learning rate schedule", "PiecewiseConstantDecay", NULL, piecewise_decay,
-                       piecewise_params, "The rate is values[1] up to step boundaries[1], and so on."),
-    .check = piecewise_check,
-    .rate = piecewise_rate};
+/*** The learning rate keeps values[1] up to step boundaries[1], values[2] up to boundaries[2], and so on.
+There is one value more than boundaries. Given to an optimizer as its learning_rate; a step is a batch.
+@class cnn.optimizers.schedules.PiecewiseConstantDecay
+@raise values that are not one more than boundaries; boundaries that do not rise
+@usage
+schedule = cnn.optimizers.schedules.PiecewiseConstantDecay{{1, 3}, {0.1, 0.01, 0.001}}
+sgd, w, g = cnn.optimizers.SGD{schedule}, cnn.zeros{1}, cnn.ones{1}
+for step = 1, 4 do sgd:apply_gradients({g}, {w}) print(sgd.learning_rate) end
+--> 0.1
+--> 0.01
+--> 0.01
+--> 0.001
+*/
+static const cnn_schedule_class piecewise_class = {.class = CNN_CLASS("learning rate schedule",
+                                                                      "PiecewiseConstantDecay", NULL,
+                                                                      piecewise_decay, piecewise_params),
+                                                   .check = piecewise_check,
+                                                   .rate = piecewise_rate};
 
 /* ---- all of them -----------------------------------------------------------------------------------------
  */

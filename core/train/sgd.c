@@ -1,5 +1,4 @@
-/* Stochastic gradient descent, with momentum (Polyak 1964) or Nesterov's (Sutskever et al. 2013), as Keras
- * has it: w -= rate·g m = momentum·m - rate·g;  w += m  (nesterov: w += momentum·m - rate·g) */
+/* Stochastic gradient descent, with momentum or Nesterov's, as Keras has it. */
 #include "train/optimizer.h"
 #include "kernels/kernels.h"
 
@@ -31,9 +30,30 @@ static void step(const cnn_optimizer *optimizer, double rate, int64_t t, float *
 }
 
 extern const cnn_optimizer_class cnn_optimizer_sgd;
-const cnn_optimizer_class cnn_optimizer_sgd = {
-    .class = CNN_CLASS("optimizer", "SGD", NULL, sgd, params, "Stochastic gradient descent, with momentum."),
-    .slot_count = 1,
-    .slot_names = (const char *const[]){"momentum"},
-    .keeps = keeps,
-    .step = step};
+/*** Stochastic gradient descent: each step goes down the gradient, with momentum if wanted (Polyak 1964).
+
+  w = w - learning_rate · g
+
+With momentum:
+  m = momentum · m - learning_rate · g
+  w = w + m
+
+With nesterov (Sutskever et al. 2013) the last line is w = w + momentum · m - learning_rate · g.
+@class cnn.optimizers.SGD
+@raise a learning rate below 0; two ways of clipping at once
+@usage
+w, g = cnn.tensor{1, 2}, cnn.tensor{1, -1}
+sgd = cnn.optimizers.SGD{0.1}
+sgd:apply_gradients({g}, {w})
+w
+--> float32 (2,)
+--> [0.9 2.1]
+sgd.learning_rate, sgd.iterations
+--> 0.1
+--> 1
+*/
+const cnn_optimizer_class cnn_optimizer_sgd = {.class = CNN_CLASS("optimizer", "SGD", NULL, sgd, params),
+                                               .slot_count = 1,
+                                               .slot_names = (const char *const[]){"momentum"},
+                                               .keeps = keeps,
+                                               .step = step};

@@ -17,7 +17,14 @@ static cnn_status on(cnn_callback *callback, cnn_event event, int index, cnn_log
 static const cnn_param params[] = {{0}};
 
 extern const cnn_callback_class cnn_callback_terminate_nan;
+/*** Stops training at the first batch whose loss is not a number, or infinite: what follows would be lost time.
+@class cnn.callbacks.TerminateOnNaN
+@usage
+model = cnn.Sequential{layers.Dense{1, input_shape = {1}}}
+model:compile{optimizer = cnn.optimizers.SGD{1e30}, loss = "mse"}    -- much too large a rate
+history = model:fit{cnn.ones{8, 1}, cnn.zeros{8, 1}, epochs = 100, verbose = 0,
+  callbacks = {cnn.callbacks.TerminateOnNaN{}}}
+#history.history.loss < 100  --> true
+*/
 const cnn_callback_class cnn_callback_terminate_nan = {
-    .class = CNN_CLASS("callback", "TerminateOnNaN", "terminate_on_nan", cnn_callback, params,
-                       "Stops training when the loss is not a number any more."),
-    .on = on};
+    .class = CNN_CLASS("callback", "TerminateOnNaN", "terminate_on_nan", cnn_callback, params), .on = on};

@@ -86,7 +86,7 @@ static cnn_status interrupt(cnn_callback *callback, cnn_event event, int index, 
 
 static const cnn_param no_params[] = {{0}};
 static const cnn_callback_class interrupter_class = {
-    .class = CNN_CLASS("callback", "interrupter", NULL, interrupter, no_params, NULL), .on = interrupt};
+    .class = CNN_CLASS("callback", "interrupter", NULL, interrupter, no_params), .on = interrupt};
 
 /* How a training is done. */
 typedef struct plan {
