@@ -51,6 +51,14 @@ static cnn_tensor *check_images(lua_State *L, int index, const char *who) {
     return images;
 }
 
+/* The same, of a dtype that pictures have. */
+static cnn_tensor *check_pictures(lua_State *L, int index, const char *who) {
+    cnn_tensor *images = check_images(L, index, who);
+    if (images->dtype != CNN_UINT8 && images->dtype != CNN_FLOAT32)
+        lcnn_fail(L, "%s: 'images' must be uint8 or float32, got %s", who, cnn_dtype_name(images->dtype));
+    return images;
+}
+
 /* The axis of rows; that of columns is the next. */
 static int row_axis(const cnn_tensor *images) {
     return images->rank == 4;
@@ -103,40 +111,69 @@ static cnn_affine affine_of(int kind, double height, double width) {
     }
 }
 
-/*** Pictures turned counter-clockwise about their middle.
-@function image.rotate
+/*** Turns pictures counter-clockwise about their middle, by an angle that is given.
+cnn.augment.rotate turns by random ones.
+@function cnn.image.rotate
 @tparam tensor images [H,W], [H,W,C] or [N,H,W,C], uint8 or float32
-@number degrees
-@string[opt="nearest"] fill_mode what is seen beyond the border: "nearest", "reflect", "wrap" or "constant"
-@number[opt=0] fill_value of "constant"
-@string[opt="bilinear"] interpolation or "nearest"
-@treturn tensor */
-/*** Pictures moved by pixels or fractions of one.
-@function image.shift
-@tparam tensor images
-@number height downwards
-@number[opt=0] width to the right
-@string[opt="nearest"] fill_mode
-@number[opt=0] fill_value
-@string[opt="bilinear"] interpolation
-@treturn tensor */
-/*** Pictures slanted about their middle: upright lines lean so far.
-@function image.shear
-@tparam tensor images
-@number degrees between -90 and 90
-@string[opt="nearest"] fill_mode
-@number[opt=0] fill_value
-@string[opt="bilinear"] interpolation
-@treturn tensor */
-/*** What is seen in pictures made larger about their middle (factors above 1) or smaller, in the same size.
-@function image.zoom
-@tparam tensor images
-@number height factor
-@number[opt] width factor, by default that of the height
-@string[opt="nearest"] fill_mode
-@number[opt=0] fill_value
-@string[opt="bilinear"] interpolation
-@treturn tensor */
+@tparam number degrees
+@tparam[opt="nearest"] string fill_mode what is seen beyond the border: "nearest" (the last pixel), "reflect"
+(dcba|abcd|dcba), "wrap" (abcd|abcd|abcd) or "constant"
+@tparam[opt=0] number fill_value of "constant"
+@tparam[opt="bilinear"] string interpolation or "nearest"
+@treturn tensor of the same shape and dtype
+@raise another dtype or rank
+@usage
+x = cnn.tensor{{1, 2}, {3, 4}}
+cnn.image.rotate(x, 90)
+--> float32 (2, 2)
+--> [[2. 4.]
+-->  [1. 3.]]
+cnn.image.rotate(cnn.zeros{8, 8, 3}, 10):shape()  --> {8, 8, 3}
+*/
+/*** Moves pictures down and to the right, by pixels or fractions of one.
+@function cnn.image.shift
+@tparam tensor images [H,W], [H,W,C] or [N,H,W,C], uint8 or float32
+@tparam number height pixels downwards; negative: upwards
+@tparam[opt=0] number width pixels to the right; negative: to the left
+@tparam[opt="nearest"] string fill_mode what is seen beyond the border, as of rotate
+@tparam[opt=0] number fill_value of "constant"
+@tparam[opt="bilinear"] string interpolation or "nearest"
+@treturn tensor of the same shape and dtype
+@usage
+cnn.image.shift{cnn.tensor{{1, 2, 3}}, 0, 1, fill_mode = "constant"}:tolist()  --> {{0.0, 1.0, 2.0}}
+cnn.image.shift{cnn.tensor{{1, 2, 3}}, 0, 1}:tolist()  --> {{1.0, 1.0, 2.0}}
+*/
+/*** Slants pictures about their middle: upright lines lean by an angle.
+@function cnn.image.shear
+@tparam tensor images [H,W], [H,W,C] or [N,H,W,C], uint8 or float32
+@tparam number degrees between -90 and 90; positive: the top moves to the right
+@tparam[opt="nearest"] string fill_mode what is seen beyond the border, as of rotate
+@tparam[opt=0] number fill_value of "constant"
+@tparam[opt="bilinear"] string interpolation or "nearest"
+@treturn tensor of the same shape and dtype
+@usage
+x = cnn.tensor{{0, 1, 0}, {0, 1, 0}, {0, 1, 0}}
+cnn.image.shear{x, 45, interpolation = "nearest"}
+--> float32 (3, 3)
+--> [[0. 0. 1.]
+-->  [0. 1. 0.]
+-->  [1. 0. 0.]]
+*/
+/*** Enlarges what is seen in pictures about their middle, in the same size.
+@function cnn.image.zoom
+@tparam tensor images [H,W], [H,W,C] or [N,H,W,C], uint8 or float32
+@tparam number height factor: above 1 things get larger, below 1 smaller
+@tparam[opt] number width factor; default: that of the height
+@tparam[opt="nearest"] string fill_mode what is seen beyond the border, as of rotate
+@tparam[opt=0] number fill_value of "constant"
+@tparam[opt="bilinear"] string interpolation or "nearest"
+@treturn tensor of the same shape and dtype
+@raise factors of 0 or below
+@usage
+x = cnn.tensor{{1, 2, 3, 4}}
+cnn.image.zoom(x, 2):tolist()        --> {{1.75, 2.25, 2.75, 3.25}}
+cnn.image.zoom(x, 0)                 --> error: image.zoom: factors must be above 0
+*/
 static int warp(lua_State *L) {
     int kind = lcnn_upvalue_op(L), amounts = warps[kind].amounts;
     const char *who = warps[kind].who, *const *names = warps[kind].names;
@@ -147,7 +184,7 @@ static int warp(lua_State *L) {
     if (kind == SHEAR && !(fabs(height) < 90))
         lcnn_fail(L, "%s: 'degrees' must be between -90 and 90, got %f", who, height);
     cnn_warp_options options = warp_options(L, 2 + amounts, who);
-    const cnn_tensor *images = check_images(L, 1, who);
+    const cnn_tensor *images = check_pictures(L, 1, who);
     const int64_t *size = images->shape + row_axis(images);
     cnn_affine at = cnn_affine_centred(affine_of(kind, height, width), size[0], size[1]);
     return push_warped(L, images, &at, 0, 0, &options);
@@ -166,17 +203,26 @@ static double matrix_number(lua_State *L, int matrix, int row, int column) {
     return value;
 }
 
-/*** Pictures sampled through an affine transform {{xx, xy, x0}, {yx, yy, y0}}: at column x and row y of the result is seen
-column xx·x + xy·y + x0 and row yx·x + yy·y + y0 of the picture; the middle of the first pixel is (0, 0).
-@function image.affine
-@tparam tensor images
-@tparam table matrix
-@int[opt] height of the result; default: the pictures'
-@int[opt] width
-@string[opt="nearest"] fill_mode
-@number[opt=0] fill_value
-@string[opt="bilinear"] interpolation
-@treturn tensor */
+/*** Samples pictures through an affine transform {{xx, xy, x0}, {yx, yy, y0}}.
+At column x and row y of the result is seen column xx·x + xy·y + x0 and row yx·x + yy·y + y0 of the picture, where
+the middle of the first pixel is (0, 0).
+@function cnn.image.affine
+@tparam tensor images [H,W], [H,W,C] or [N,H,W,C], uint8 or float32
+@tparam table matrix two tables of three numbers
+@tparam[opt] int height of the result; default: the pictures'
+@tparam[opt] int width of the result; default: the pictures'
+@tparam[opt="nearest"] string fill_mode what is seen beyond the border, as of rotate
+@tparam[opt=0] number fill_value of "constant"
+@tparam[opt="bilinear"] string interpolation or "nearest"
+@treturn tensor of the same dtype
+@raise a matrix of another form
+@usage
+x = cnn.tensor{{1, 2}, {3, 4}}
+cnn.image.affine(x, {{0, 1, 0}, {1, 0, 0}})
+--> float32 (2, 2)
+--> [[1. 3.]
+-->  [2. 4.]]
+*/
 static int affine(lua_State *L) {
     static const char who[] = "image.affine";
     lcnn_args(L, 1, who, (const char *const[]){"images", "matrix", "height", "width", FILL_NAMES, NULL});
@@ -185,7 +231,7 @@ static int affine(lua_State *L) {
     cnn_affine transform = {.xx = at[0], .xy = at[1], .x0 = at[2], .yx = at[3], .yy = at[4], .y0 = at[5]};
     int64_t height = whole(L, 3, who, "height", 1, 0), width = whole(L, 4, who, "width", 1, 0);
     cnn_warp_options options = warp_options(L, 5, who);
-    const cnn_tensor *images = check_images(L, 1, who);
+    const cnn_tensor *images = check_pictures(L, 1, who);
     const int64_t *size = images->shape + row_axis(images);
     return push_warped(L, images, &transform, height ? height : size[0], width ? width : size[1], &options);
 }
@@ -195,7 +241,7 @@ static int affine(lua_State *L) {
 enum { HORIZONTAL, VERTICAL };
 
 static int push_flipped(lua_State *L, const char *who, int mode) {
-    const cnn_tensor *images = check_images(L, 1, who);
+    const cnn_tensor *images = check_pictures(L, 1, who);
     const int64_t *size = images->shape + row_axis(images);
     cnn_affine at = cnn_affine_scale(mode == VERTICAL ? 1 : -1, mode == HORIZONTAL ? 1 : -1);
     at = cnn_affine_centred(at, size[0], size[1]);
@@ -203,11 +249,18 @@ static int push_flipped(lua_State *L, const char *who, int mode) {
                        &(cnn_warp_options){.method = CNN_NEAREST, .fill = CNN_FILL_NEAREST});
 }
 
-/*** Pictures mirrored.
-@function image.flip
-@tparam tensor images
-@string[opt="horizontal"] mode left becomes right; "vertical": top becomes bottom; or "horizontal_and_vertical"
-@treturn tensor */
+/*** Mirrors pictures.
+@function cnn.image.flip
+@tparam tensor images [H,W], [H,W,C] or [N,H,W,C], uint8 or float32
+@tparam[opt="horizontal"] string mode "horizontal": left becomes right; "vertical": top becomes bottom; or
+"horizontal_and_vertical"
+@treturn tensor of the same shape and dtype
+@raise another mode
+@usage
+x = cnn.tensor{{1, 2}, {3, 4}}
+cnn.image.flip(x):tolist()           --> {{2.0, 1.0}, {4.0, 3.0}}
+cnn.image.flip(x, "vertical"):tolist()  --> {{3.0, 4.0}, {1.0, 2.0}}
+*/
 static int flip(lua_State *L) {
     lcnn_args(L, 1, "image.flip", (const char *const[]){"images", "mode", NULL});
     return push_flipped(
@@ -215,21 +268,40 @@ static int flip(lua_State *L) {
         choice(L, 2, "image.flip", "mode", "horizontal vertical horizontal_and_vertical", HORIZONTAL));
 }
 
-/*** flip_left_right(images), flip_up_down(images): as in tf.image.
-@function image.flip_left_right */
+/*** Mirrors pictures: left becomes right, as in tf.image.
+@function cnn.image.flip_left_right
+@tparam tensor images [H,W], [H,W,C] or [N,H,W,C], uint8 or float32
+@treturn tensor of the same shape and dtype
+@usage
+cnn.image.flip_left_right(cnn.tensor{{1, 2}, {3, 4}}):tolist()  --> {{2.0, 1.0}, {4.0, 3.0}}
+*/
+/*** Turns pictures upside down, top becoming bottom, as in tf.image.
+@function cnn.image.flip_up_down
+@tparam tensor images [H,W], [H,W,C] or [N,H,W,C], uint8 or float32
+@treturn tensor of the same shape and dtype
+@usage
+cnn.image.flip_up_down(cnn.tensor{{1, 2}, {3, 4}}):tolist()  --> {{3.0, 4.0}, {1.0, 2.0}}
+*/
 static int flip_one(lua_State *L) {
     lcnn_args(L, 1, lcnn_upvalue_name(L), (const char *const[]){"images", NULL});
     return push_flipped(L, lcnn_upvalue_name(L), lcnn_upvalue_op(L));
 }
 
-/*** A part of pictures.
-@function image.crop
-@tparam tensor images
-@int top the first row, from 1
-@int left the first column
-@int height
-@int width
-@treturn tensor */
+/*** Cuts a part out of pictures, as a copy.
+@function cnn.image.crop
+@tparam tensor images [H,W], [H,W,C] or [N,H,W,C], of any dtype
+@tparam int top the first row, from 1
+@tparam int left the first column, from 1
+@tparam int height rows
+@tparam int width columns
+@treturn tensor
+@raise a part that does not lie in the pictures
+@usage
+x = cnn.arange(1, 10):reshape{3, 3}
+cnn.image.crop(x, 2, 1, 2, 2):tolist()  --> {{4, 5}, {7, 8}}
+cnn.image.crop(x, 2, 2, 3, 2)
+--> error: image.crop: 3×2 pixels from row 2 and column 2 do not lie in a picture of 3×3
+*/
 static int crop(lua_State *L) {
     static const char who[] = "image.crop";
     lcnn_args(L, 1, who, (const char *const[]){"images", "top", "left", "height", "width", NULL});
@@ -263,30 +335,50 @@ static const struct {
     [HUE] = {"image.adjust_hue", "hue", "delta"},
 };
 
-/*** Brighter pictures: delta is added, as a share of the way from black to white.
-@function image.adjust_brightness
-@tparam tensor images
-@number delta
-@tparam[opt={0, 255}] table value_range black and white, between which values are kept
-@treturn tensor */
-/*** Pictures whose values are factor times as far from the mean of their channel.
-@function image.adjust_contrast
-@tparam tensor images
-@number factor
-@tparam[opt={0, 255}] table value_range
-@treturn tensor */
-/*** Pictures whose colours are factor times as far from grey.
-@function image.adjust_saturation
-@tparam tensor images with 3 channels
-@number factor
-@tparam[opt={0, 255}] table value_range
-@treturn tensor */
-/*** Pictures of other colours, delta of a turn further around the wheel.
-@function image.adjust_hue
-@tparam tensor images with 3 channels
-@number delta
-@tparam[opt={0, 255}] table value_range
-@treturn tensor */
+/*** Makes pictures brighter: delta is added, as a share of the way from black to white.
+@function cnn.image.adjust_brightness
+@tparam tensor images [H,W], [H,W,C] or [N,H,W,C], uint8 or float32
+@tparam number delta -1 to 1; negative: darker
+@tparam[opt={0,255}] {number,...} value_range black and white, between which values are kept: {0, 1} of pictures
+that were divided by 255
+@treturn tensor of the same shape and dtype
+@usage
+cnn.image.adjust_brightness(cnn.tensor({{100, 250}}, "uint8"), 0.2):tolist()  --> {{151, 255}}
+x = cnn.image.adjust_brightness{cnn.tensor{{0.25, 1}}, 0.5, value_range = {0, 1}}
+x:tolist()                           --> {{0.75, 1.0}}
+*/
+/*** Brings values factor times as far from the mean of their channel, in each picture by itself.
+@function cnn.image.adjust_contrast
+@tparam tensor images [H,W], [H,W,C] or [N,H,W,C], uint8 or float32
+@tparam number factor above 1: more contrast; below 1: less
+@tparam[opt={0,255}] {number,...} value_range black and white, between which values are kept
+@treturn tensor of the same shape and dtype
+@usage
+cnn.image.adjust_contrast(cnn.tensor{{100, 200}}, 0.5):tolist()  --> {{125.0, 175.0}}
+*/
+/*** Brings colours factor times as far from grey.
+@function cnn.image.adjust_saturation
+@tparam tensor images [H,W,C] or [N,H,W,C] of 3 or 4 channels, uint8 or float32
+@tparam number factor 0: grey; above 1: brighter colours
+@tparam[opt={0,255}] {number,...} value_range black and white, between which values are kept
+@treturn tensor of the same shape and dtype
+@raise another number of channels
+@usage
+x = cnn.tensor({{{200, 100, 0}}}, "uint8")
+cnn.image.adjust_saturation(x, 0):flatten():tolist()  --> {118, 118, 118}
+cnn.image.adjust_saturation(x, 1):flatten():tolist()  --> {200, 100, 0}
+*/
+/*** Turns colours around the wheel by a part of a turn.
+@function cnn.image.adjust_hue
+@tparam tensor images [H,W,C] or [N,H,W,C] of 3 or 4 channels, uint8 or float32
+@tparam number delta in turns: 1/3 makes red green, green blue and blue red
+@tparam[opt={0,255}] {number,...} value_range black and white, between which values are kept
+@treturn tensor of the same shape and dtype
+@raise another number of channels
+@usage
+red = cnn.tensor({{{255, 0, 0}}}, "uint8")
+cnn.image.adjust_hue(red, 1 / 3):flatten():tolist()  --> {0, 255, 0}
+*/
 static int adjust(lua_State *L) {
     int kind = lcnn_upvalue_op(L);
     const char *who = adjustments[kind].who, *amount = adjustments[kind].amount;
@@ -303,7 +395,7 @@ static int adjust(lua_State *L) {
     const char *steps = lua_pushfstring(
         L, "[{\"class_name\": \"%s\", \"config\": {\"range\": [%f, %f], \"value_range\": [%f, %f]}}]",
         adjustments[kind].step, v, v, black, white);
-    const cnn_tensor *images = check_images(L, 1, who);
+    const cnn_tensor *images = check_pictures(L, 1, who);
     cnn_augment *augment;
     cnn_tensor *out = NULL;
     cnn_random unused = {0};

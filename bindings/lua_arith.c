@@ -166,8 +166,8 @@ static const char *const binary_names[] = {[CNN_ADD] = "add",
                                            [CNN_MAXIMUM] = "maximum",
                                            [CNN_MINIMUM] = "minimum"};
 static const char *const unary_names[] = {
-    [CNN_NEG] = "negative", [CNN_ABS] = "abs",     [CNN_SIGN] = "sign",   [CNN_FLOOR] = "floor",
-    [CNN_CEIL] = "ceil",    [CNN_ROUND] = "round", [CNN_ISNAN] = "isnan", [CNN_SQUARE] = "square"};
+    [CNN_NEG] = "negative", [CNN_ABS] = "abs",     [CNN_SIGN] = "sign",    [CNN_FLOOR] = "floor",
+    [CNN_CEIL] = "ceil",    [CNN_ROUND] = "round", [CNN_SQUARE] = "square"};
 static const char *const reduce_op_names[] = {
     [CNN_SUM] = "sum", [CNN_MEAN] = "mean",     [CNN_MAX] = "max",
     [CNN_MIN] = "min", [CNN_PROD] = "prod",     [CNN_STD] = "std",
@@ -205,6 +205,7 @@ int lcnn_apply_binary(lua_State *L, cnn_binary_op op, int a, int b) {
 int lcnn_apply_unary(lua_State *L, cnn_unary_op op, int a) {
     cnn_tensor *out = NULL;
     bool traced = lcnn_traced(L, a);
+    if (op == CNN_ISNAN) return lcnn_apply_binary(L, CNN_NOT_EQUAL, a, a); /* a mask, as comparisons are */
     if (traced && op_of_unary(op) && !is_whole(L, a)) return lcnn_apply_1(L, op_of_unary(op), NULL, a);
     if (traced && op == CNN_RECIPROCAL) {
         lua_pushinteger(L, 1);
@@ -212,8 +213,7 @@ int lcnn_apply_unary(lua_State *L, cnn_unary_op op, int a) {
     }
     lcnn_to_tensor(L, a);
     lcnn_push_result(L, cnn_unary(&out, op, lcnn_check_tensor(L, a)), &out);
-    if (traced && op != CNN_ISNAN)
-        lcnn_no_gradient(L, unary_names[op] ? unary_names[op] : "a function of integers", a);
+    if (traced) lcnn_no_gradient(L, unary_names[op] ? unary_names[op] : "a function of integers", a);
     return 1;
 }
 
@@ -236,18 +236,13 @@ int lcnn_apply_reduce(lua_State *L, cnn_reduce_op op, int a, unsigned axes, bool
     return lcnn_no_gradient(L, reduce_op_names[op], a);
 }
 
-/*** Element by element, with broadcasting; the operators + - * / // % ^ and the functions subtract, multiply,
-divide, floor_divide, mod, pow, maximum and minimum alike. equal, not_equal, less, less_equal, greater and
-greater_equal give uint8 0 or 1. Numbers and nested tables may stand for tensors.
-@function add */
+/* add, equal, … and the operators: numbers and nested tables may stand for tensors. */
 static int binary(lua_State *L) {
     lua_settop(L, 2);
     return lcnn_apply_binary(L, (cnn_binary_op)lcnn_upvalue_op(L), 1, 2);
 }
 
-/*** Element by element; abs, sign, square, sqrt, log, log1p, sin, cos, tanh, sigmoid, relu, floor, ceil,
-round, reciprocal and isnan alike.
-@function exp */
+/* exp, abs, … */
 static int unary(lua_State *L) {
     return lcnn_apply_unary(L, (cnn_unary_op)lcnn_upvalue_op(L), 1);
 }
@@ -268,10 +263,7 @@ static unsigned check_axes(lua_State *L, int arg, int rank, const char *who) {
 
 static const char *const reduce_names[] = {"*axis", "keepdims", NULL};
 
-/*** Over all axes, one, or several: t:sum(), t:sum(axis), t:sum{axis, axis}, t:sum{axis, keepdims = true};
-mean, max, min, prod, std, var, argmax and argmin alike. The positions that argmax and argmin give count from
-1: classes numbered from 0 are t:argmax(2) - 1.
-@function sum */
+/* sum, mean, …; check_axes tells what axis may be. */
 static int reduce(lua_State *L) {
     const char *who = lcnn_upvalue_name(L);
     int rank = lcnn_to_tensor(L, 1)->rank;
@@ -281,8 +273,7 @@ static int reduce(lua_State *L) {
                              lcnn_opt_boolean(L, 3, who, "keepdims", false));
 }
 
-/*** t:any() and t:all() are booleans; with an axis they are uint8 tensors.
-@function any */
+/* Booleans over everything, uint8 tensors over axes. */
 static int any_or_all(lua_State *L) {
     const char *who = lcnn_upvalue_name(L);
     int op = lcnn_upvalue_op(L);
@@ -293,11 +284,9 @@ static int any_or_all(lua_State *L) {
     lua_pushinteger(L, 0);
     lcnn_apply_binary(L, CNN_NOT_EQUAL, 1, 4);
     lua_replace(L, 1);
-    if (lcnn_check_eager(L, 1, who)->size == 0 && axes == 0) {
-        lua_pushboolean(L, op == CNN_MIN);
-        return 1;
-    }
+    /* Of zeros and ones: of none of them the sum is 0, the product 1. */
     lcnn_apply_reduce(L, (cnn_reduce_op)op, 1, axes, keepdims);
+    lcnn_apply_binary(L, CNN_NOT_EQUAL, lua_gettop(L), 4);
     if (axes == 0 && !keepdims) lua_pushboolean(L, cnn_tensor_get(lcnn_check_tensor(L, -1), 0) != 0);
     return 1;
 }
@@ -340,8 +329,21 @@ static int list_from(lua_State *L, const char *who, const char *what, int64_t *l
     return lcnn_check_list(L, 2, who, what, list);
 }
 
-/*** t:reshape{2, -1}: the same elements, sharing memory, in another shape; one size may be -1.
-@function reshape */
+/*** The same elements in another shape; the memory is shared.
+@function cnn.reshape
+@tparam tensor x
+@tparam {int,...}|int shape one size may be -1: it is what is left. As a method also sizes alone: t:reshape(2, -1)
+@treturn tensor which shares the memory of x: writing to one changes the other (x:copy() first gives one of its own)
+@raise a shape for another number of elements
+@usage
+t = cnn.arange(6)
+t:reshape{2, -1}
+--> int32 (2, 3)
+--> [[0 1 2]
+-->  [3 4 5]]
+t:reshape(3, 2):shape()            --> {3, 2}
+t:reshape{4}                       --> error: reshape: cannot give 6 elements the shape (4,)
+*/
 static int reshape(lua_State *L) {
     int64_t sizes[CNN_MAX_RANK];
     lcnn_to_tensor(L, 1);
@@ -349,15 +351,44 @@ static int reshape(lua_State *L) {
     return lcnn_apply_reshape(L, 1, count, sizes);
 }
 
-/*** The same elements, sharing memory, on one axis.
-@function flatten */
+/*** The same elements on one axis; the memory is shared.
+@function cnn.flatten
+@tparam tensor x of any shape
+@treturn tensor of one axis, sharing the memory of x
+@usage
+cnn.flatten{{1, 2}, {3, 4}}
+--> float32 (4,)
+--> [1. 2. 3. 4.]
+*/
 static int flatten(lua_State *L) {
     lcnn_to_tensor(L, 1);
     return lcnn_apply_reshape(L, 1, 1, (int64_t[]){-1});
 }
 
-/*** t:transpose() reverses the axes, t:transpose{2, 1, 3} orders them.
-@function transpose */
+/*** The axes in another order: reversed, or as told.
+@function cnn.transpose
+@tparam tensor x
+@tparam[opt] {int,...} axes the axis of x that each axis of the result is; all of them, from 1
+@treturn tensor a copy
+@raise axes that are missing or given twice
+@usage
+t = cnn.arange(6):reshape{2, 3}
+t:transpose()
+--> int32 (3, 2)
+--> [[0 3]
+-->  [1 4]
+-->  [2 5]]
+cnn.zeros{8, 28, 20, 3}:transpose{1, 4, 2, 3}:shape()    --> {8, 3, 28, 20}
+t:transpose{1}         --> error: transpose: a tensor of rank 2 takes as many axes, got 1
+*/
+
+/*** The axes in reverse order: cnn.transpose, as a method with a short name.
+@function tensor:T
+@tparam[opt] {int,...} axes as of cnn.transpose
+@treturn tensor a copy
+@usage
+cnn.zeros{2, 3}:T():shape()        --> {3, 2}
+*/
 static int transpose(lua_State *L) {
     cnn_tensor *out = NULL;
     int64_t list[CNN_MAX_RANK];
@@ -379,27 +410,49 @@ static int transpose(lua_State *L) {
     return lcnn_push_result(L, cnn_transpose(&out, lcnn_check_tensor(L, 1), given ? axes : NULL), &out);
 }
 
-/*** t:squeeze(): without the axes of size 1; t:squeeze(axis) without that one.
-@function squeeze */
+/*** The same elements without axes of size 1; the memory is shared.
+@function cnn.squeeze
+@tparam tensor x
+@tparam[opt] int|{int,...} axis the axes to drop; default: all of size 1
+@treturn tensor
+@raise an axis told whose size is not 1
+@usage
+t = cnn.zeros{1, 28, 28, 1}
+t:squeeze():shape()    --> {28, 28}
+t:squeeze(-1):shape()  --> {1, 28, 28}
+t:squeeze(2)           --> error: squeeze: axis 2 must have size 1, has 28
+*/
 static int squeeze(lua_State *L) {
     const cnn_tensor *t = lcnn_to_tensor(L, 1);
     int64_t kept[CNN_MAX_RANK];
-    int count = 0, axis = -1;
-    if (!lua_isnoneornil(L, 2)) {
-        axis = lcnn_check_axis(L, luaL_checkinteger(L, 2), t->rank, "squeeze");
-        if (t->shape[axis] != 1)
-            lcnn_fail(L, "squeeze: axis %d must have size 1, has %I", axis + 1, (LUAI_UACINT)t->shape[axis]);
+    int count = 0;
+    lcnn_args(L, 2, "squeeze", (const char *const[]){"*axis", NULL});
+    unsigned axes = check_axes(L, 2, t->rank, "squeeze");
+    for (int i = 0; i < t->rank; i++) {
+        bool chosen = axes >> i & 1;
+        if (chosen && t->shape[i] != 1)
+            lcnn_fail(L, "squeeze: axis %d must have size 1, has %I", i + 1, (LUAI_UACINT)t->shape[i]);
+        if (!chosen && (axes || t->shape[i] != 1)) kept[count++] = t->shape[i];
     }
-    for (int i = 0; i < t->rank; i++)
-        if (axis < 0 ? t->shape[i] != 1 : i != axis) kept[count++] = t->shape[i];
     return lcnn_apply_reshape(L, 1, count, kept);
 }
 
-/*** t:expand_dims(axis): with a new axis of size 1 in that place.
-@function expand_dims */
+/*** The same elements with one axis more, of size 1; the memory is shared.
+@function cnn.expand_dims
+@tparam tensor x
+@tparam int axis where the new axis is in the result: 1 makes it the first, -1 the last
+@treturn tensor
+@usage
+image = cnn.zeros{28, 28}
+image:expand_dims(-1):shape()      --> {28, 28, 1}
+image:expand_dims(1):shape()       --> {1, 28, 28}
+*/
 static int expand_dims(lua_State *L) {
     const cnn_tensor *t = lcnn_to_tensor(L, 1);
-    int axis = lcnn_check_axis(L, luaL_checkinteger(L, 2), t->rank + 1, "expand_dims");
+    lcnn_args(L, 2, "expand_dims", (const char *const[]){"axis", NULL});
+    if (!lua_isinteger(L, 2))
+        lcnn_fail(L, "expand_dims: 'axis' must be an integer, got %s", luaL_tolstring(L, 2, NULL));
+    int axis = lcnn_check_axis(L, lua_tointeger(L, 2), t->rank + 1, "expand_dims");
     int64_t sizes[CNN_MAX_RANK + 1];
     for (int i = 0; i <= t->rank; i++) sizes[i] = i < axis ? t->shape[i] : i == axis ? 1 : t->shape[i - 1];
     if (t->rank == CNN_MAX_RANK) lcnn_fail(L, "expand_dims: a tensor has at most %d axes", CNN_MAX_RANK);
@@ -439,12 +492,24 @@ static int traced_flip(lua_State *L, int dims, unsigned axes) {
     return 1;
 }
 
-/*** t:flip(): every axis reversed; t:flip(axis), t:flip{axis, axis} those.
-@function flip */
+/*** The elements in reverse order along axes.
+@function cnn.flip
+@tparam tensor x
+@tparam[opt] int|{int,...} axis default: every axis
+@treturn tensor a copy
+@usage
+t = cnn.tensor{{1, 2}, {3, 4}}
+t:flip(2)              -- left and right change places
+--> float32 (2, 2)
+--> [[2. 1.]
+-->  [4. 3.]]
+t:flip():tolist()      --> {{4.0, 3.0}, {2.0, 1.0}}
+*/
 static int flip(lua_State *L) {
     cnn_tensor *t = lcnn_to_tensor(L, 1), *out = NULL;
+    lcnn_args(L, 2, "flip", (const char *const[]){"*axis", NULL});
     unsigned axes = check_axes(L, 2, t->rank, "flip");
-    if (lua_isnoneornil(L, 2)) axes = ~0u;
+    if (lua_isnil(L, 2)) axes = ~0u;
     if (lcnn_traced(L, 1)) return traced_flip(L, t->rank, axes);
     out = cnn_tensor_retain(t);
     cnn_status status = CNN_OK;
@@ -464,12 +529,28 @@ static int flip(lua_State *L) {
     return lcnn_push_result(L, status, &out);
 }
 
-/*** t:pad(1), t:pad{{1, 2}, {0, 0}}, t:pad{1, 2, value = 3}: elements before and after on each axis.
-@function pad */
+/*** A tensor with more elements around it.
+@function cnn.pad
+@tparam tensor x
+@tparam int|table pad_width how many before and after: one number for all ends; or for each axis a number or a pair
+{before, after}
+@tparam[opt=0] number value what they are; may be in the table of widths, by name
+@treturn tensor
+@raise a table with more or fewer entries than axes; a negative width
+@usage
+cnn.pad({1, 2}, 1)
+--> float32 (4,)
+--> [0. 1. 2. 0.]
+cnn.pad({{1, 2}, {3, 4}}, {0, {1, 2}, value = 9})
+--> float32 (2, 5)
+--> [[9. 1. 2. 9. 9.]
+-->  [9. 3. 4. 9. 9.]]
+*/
 static int pad(lua_State *L) {
     int dims = lcnn_to_tensor(L, 1)->rank;
     int64_t before[CNN_MAX_RANK], after[CNN_MAX_RANK], pair[CNN_MAX_RANK];
     lua_settop(L, 3);
+    if (lua_type(L, 2) == LUA_TTABLE) lcnn_check_names(L, 2, "pad", lua_isnil(L, 3) ? "value" : NULL);
     if (lua_type(L, 2) == LUA_TTABLE && lua_isnil(L, 3)) {
         lua_getfield(L, 2, "value");
         lua_replace(L, 3);
@@ -501,15 +582,16 @@ static int pad(lua_State *L) {
         }
         return lcnn_apply_1(L, &cnn_op_pad, &attributes, 1);
     }
-    cnn_tensor *out = NULL;
-    return lcnn_push_result(L, cnn_pad(&out, lcnn_check_tensor(L, 1), before, after, value), &out);
+    cnn_tensor *out = NULL, *t = lcnn_check_tensor(L, 1);
+    value = lcnn_fit_number(t->dtype, value);
+    return lcnn_push_result(L, cnn_pad(&out, t, before, after, value), &out);
 }
 
 static int traced_tile(lua_State *L, int dims, const int64_t *times) {
     for (int axis = 0; axis < dims; axis++) {
         if (times[axis] == 1) continue;
         int64_t size = known_size(L, axis, "tile"), count = 0;
-        if (times[axis] < 0 || __builtin_mul_overflow(size, times[axis], &count) || count > INT32_MAX)
+        if (__builtin_mul_overflow(size, times[axis], &count) || count > INT32_MAX)
             lcnn_fail(L, "tile: axis %d cannot be repeated %I times", axis + 1, (LUAI_UACINT)times[axis]);
         int32_t *positions = push_positions(L, count);
         for (int64_t i = 0; i < count; i++) positions[i] = (int32_t)(i % size);
@@ -519,24 +601,49 @@ static int traced_tile(lua_State *L, int dims, const int64_t *times) {
     return 1;
 }
 
-/*** t:tile{2, 3}: repeated so many times along each axis.
-@function tile */
+/*** A tensor repeated along each axis.
+@function cnn.tile
+@tparam tensor x
+@tparam {int,...}|int repeats how often, a number for each axis; NumPy's tile also takes fewer or more
+@treturn tensor
+@usage
+cnn.tile({{1, 2}}, {2, 3})
+--> float32 (2, 6)
+--> [[1. 2. 1. 2. 1. 2.]
+-->  [1. 2. 1. 2. 1. 2.]]
+*/
 static int tile(lua_State *L) {
     int dims = lcnn_to_tensor(L, 1)->rank;
     int64_t times[CNN_MAX_RANK];
     int count = list_from(L, "tile", "repeats", times);
     if (count != dims) lcnn_fail(L, "tile: a tensor of rank %d takes as many numbers, got %d", dims, count);
+    for (int i = 0; i < dims; i++)
+        if (times[i] < 0)
+            lcnn_fail(L, "tile: axis %d cannot be repeated %I times", i + 1, (LUAI_UACINT)times[i]);
     if (lcnn_traced(L, 1)) return traced_tile(L, dims, times);
     cnn_tensor *out = NULL;
     return lcnn_push_result(L, cnn_tile(&out, lcnn_check_tensor(L, 1), times), &out);
 }
 
-/*** A copy broadcast to a shape: t:broadcast_to{2, 3}.
-@function broadcast_to */
+/*** A copy in a larger shape, as arithmetic broadcasts: axes of size 1 are repeated, missing ones are put in front.
+@function cnn.broadcast_to
+@tparam tensor x
+@tparam {int,...} shape
+@treturn tensor a copy; NumPy's result is a view that cannot be written to
+@raise a shape to which x does not broadcast
+@usage
+cnn.broadcast_to({1, 2, 3}, {2, 3})
+--> float32 (2, 3)
+--> [[1. 2. 3.]
+-->  [1. 2. 3.]]
+cnn.broadcast_to({1, 2, 3}, {3, 2})
+--> error: broadcast_to: the shape (3,) does not broadcast to (3, 2)
+*/
 static int broadcast_to(lua_State *L) {
     int64_t sizes[CNN_MAX_RANK];
     lcnn_to_tensor(L, 1);
-    int count = list_from(L, "broadcast_to", "shape", sizes);
+    list_from(L, "broadcast_to", "shape", sizes);
+    int count = lcnn_check_shape(L, 2, "broadcast_to", sizes);
     cnn_tensor *out = NULL;
     if (lcnn_traced(L, 1)) {
         lcnn_push_result(L, cnn_tensor_full(&out, CNN_FLOAT32, count, sizes, 1), &out);
@@ -549,11 +656,26 @@ static int broadcast_to(lua_State *L) {
 
 /* ---- the rest ------------------------------------------------------------------------------------------ */
 
-/*** t:astype "float32": a copy of that dtype.
-@function astype */
+/*** A copy with elements of another type. To integers, fractions are cut off (towards zero), what is too large or
+small becomes the type's largest or smallest value, NaN becomes 0; NumPy wraps around there.
+@function cnn.astype
+@tparam tensor x
+@tparam text dtype float32, uint8, int32 or bfloat16
+@treturn tensor a copy, even if the type stays
+@usage
+t = cnn.tensor{1.7, -1.7, 300}
+t:astype "int32"
+--> int32 (3,)
+--> [  1  -1 300]
+t:astype "uint8"
+--> uint8 (3,)
+--> [  1   0 255]
+t:astype "float64"
+--> error: astype: dtype: expected float32, uint8, int32 or bfloat16, got 'float64' (did you mean 'float32'?)
+*/
 static int as_type(lua_State *L) {
-    luaL_checkany(L, 2);
-    cnn_tensor *out = NULL, *t = lcnn_check_tensor(L, 1);
+    if (lua_isnoneornil(L, 2)) lcnn_fail(L, "astype: 'dtype' is missing");
+    cnn_tensor *out = NULL, *t = lcnn_to_tensor(L, 1);
     cnn_dtype dtype = lcnn_opt_dtype(L, 2, "astype", t->dtype);
     bool traced = lcnn_traced(L, 1);
     if (traced && dtype == CNN_FLOAT32) {
@@ -566,16 +688,49 @@ static int as_type(lua_State *L) {
     return traced ? lcnn_no_gradient(L, "astype", 1) : 1;
 }
 
-/*** A copy with memory of its own; also `read`, of variables.
-@function copy */
+/*** A copy with memory of its own.
+@function cnn.copy
+@tparam tensor x
+@treturn tensor
+@usage
+t = cnn.zeros{2, 2}
+row, own = t[1], t[1]:copy()
+t[1] = 5
+row[1], own[1]         -- a row shares its tensor's memory, a copy does not
+--> 5.0
+--> 0.0
+*/
+
+/*** A copy of a variable's value, by TensorFlow's name: cnn.copy.
+@function cnn.read
+@tparam tensor x
+@treturn tensor
+@usage
+w = cnn.Variable{1, 2}
+before = w:read()
+w:assign{3, 4}
+before:tolist()        --> {1.0, 2.0}
+*/
 static int copy(lua_State *L) {
     cnn_tensor *out = NULL;
+    lcnn_to_tensor(L, 1);
     if (lcnn_traced(L, 1) && lcnn_check_tensor(L, 1)->dtype == CNN_FLOAT32) return push_affine(L, 1, 1, 0);
     return lcnn_push_result(L, cnn_copy(&out, lcnn_check_tensor(L, 1)), &out);
 }
 
-/*** t:clip(low, high): either may be nil.
-@function clip */
+/*** The elements kept within bounds.
+@function cnn.clip
+@tparam tensor x
+@tparam[opt] number min what is less becomes this
+@tparam[opt] number max what is more becomes this
+@treturn tensor of the type of x; of integers float32 if a bound is not whole
+@raise min above max
+@usage
+cnn.clip({-2, 0.5, 3}, 0, 1)
+--> float32 (3,)
+--> [0.  0.5 1. ]
+cnn.tensor{-2, 0.5, 3}:clip{max = 1}:tolist()            --> {-2.0, 0.5, 1.0}
+*/
 static int clip(lua_State *L) {
     static const char *const names[] = {"min", "max", NULL};
     lcnn_to_tensor(L, 1);
@@ -617,8 +772,34 @@ static int traced_matmul(lua_State *L) {
     return lcnn_apply_reshape(L, lua_gettop(L), rank, shape);
 }
 
-/*** The matrix product, of vectors and with leading axes as in NumPy; also `dot`.
-@function matmul */
+/*** The product of matrices, of vectors and matrices, or of two vectors. [m, k] times [k, n] is [m, n]. A vector on
+the left counts as a row, on the right as a column, and its axis is not in the result. Axes before the last two
+broadcast, as in NumPy; under a gradient tape and in models the second has at most two.
+@function cnn.matmul
+@tparam tensor a float32
+@tparam tensor b float32, or numbers in a table as a may be
+@treturn tensor float32
+@raise inner sizes that differ; other types than float32; a tensor without axes
+@usage
+m = cnn.tensor{{1, 2}, {3, 4}}
+m:matmul{{1, 0}, {1, 1}}
+--> float32 (2, 2)
+--> [[3. 2.]
+-->  [7. 4.]]
+m:matmul{1, 10}:tolist()           --> {21.0, 43.0}
+cnn.matmul({1, 2}, {3, 4}):item()  --> 11.0
+m:matmul(cnn.ones{3})  --> error: matmul: the inner sizes of the shapes (2, 2) and (3,) differ
+*/
+
+/*** The product of matrices and vectors: cnn.matmul, by another name. With more than two axes NumPy's dot differs;
+this one does not.
+@function cnn.dot
+@tparam tensor a float32
+@tparam tensor b float32
+@treturn tensor float32
+@usage
+cnn.dot({1, 2, 3}, {4, 5, 6}):item()                     --> 32.0
+*/
 static int matmul(lua_State *L) {
     lcnn_to_tensor(L, 1);
     lcnn_to_tensor(L, 2);
@@ -627,11 +808,24 @@ static int matmul(lua_State *L) {
     return lcnn_push_result(L, cnn_matmul(&out, lcnn_check_tensor(L, 1), lcnn_check_tensor(L, 2)), &out);
 }
 
-/*** cnn.where(condition, a, b): a where the condition is not 0, else b.
-@function where */
+/*** Elements of one tensor where a condition holds, of another elsewhere. All three broadcast together. A number
+takes the type of the other choice if it fits there.
+@function cnn.where
+@tparam tensor condition holds where it is not 0
+@tparam tensor|number a
+@tparam tensor|number b
+@treturn tensor of the type that a + b has
+@usage
+x = cnn.tensor{-1, 2, -3}
+cnn.where(x:less(0), 0, x)         -- what x[x < 0] = 0 makes in NumPy
+--> float32 (3,)
+--> [0. 2. 0.]
+*/
 static int where(lua_State *L) {
     static const char *const names[] = {"condition", "a", "b", NULL};
     lcnn_args(L, 1, "where", names);
+    for (int i = 1; i <= 3; i++)
+        if (lua_isnil(L, i)) lcnn_fail(L, "where: '%s' is missing", names[i - 1]);
     lcnn_to_tensor(L, 1);
     /* A number takes the other's dtype if it fits there. */
     for (int i = 2; i <= 3; i++) {
@@ -652,8 +846,19 @@ static int where(lua_State *L) {
     return lcnn_push_result(L, status, &out);
 }
 
-/*** cnn.allclose(a, b [, rtol [, atol]]): |a-b| ≤ atol + rtol·|b| everywhere; 1e-5 and 1e-8.
-@function allclose */
+/*** True if two tensors have equal shapes and nearly equal elements: |a - b| ≤ atol + rtol·|b| for each. NaN is close
+to nothing. NumPy's allclose broadcasts; this one does not.
+@function cnn.allclose
+@tparam tensor a
+@tparam tensor b
+@tparam[opt=1e-5] number rtol
+@tparam[opt=1e-8] number atol
+@treturn bool
+@usage
+cnn.allclose({1, 2}, {1, 2.000001})                      --> true
+cnn.allclose({1, 2}, {1, 2.1})     --> false
+cnn.allclose{{1, 2}, {1, 2.1}, atol = 0.2}               --> true
+*/
 static int allclose(lua_State *L) {
     static const char *const names[] = {"a", "b", "rtol", "atol", NULL};
     lcnn_args(L, 1, "allclose", names);
@@ -716,19 +921,520 @@ static int join(lua_State *L, const char *who, bool stacked) {
     return lcnn_push_result(L, status, &out);
 }
 
-/*** cnn.concat({a, b} [, axis]), cnn.concat{a, b, axis = 2}: along an axis they have.
-@function concat */
 static int concat(lua_State *L) {
     return join(L, "concat", false);
 }
 
-/*** cnn.stack({a, b} [, axis]): along a new axis.
-@function stack */
 static int stack(lua_State *L) {
     return join(L, "stack", true);
 }
 
 /* ---- registration -------------------------------------------------------------------------------------- */
+
+/*** The sum of two tensors, element by element: the operator +. Shapes broadcast as in NumPy: they are compared from
+the last axis on, and an axis of size 1, or one that is missing, is repeated to the other's size. Numbers and nested
+tables may stand for tensors.
+
+The type of the result, here and in the other functions of two tensors: float32 with anything is float32; int32 with
+uint8 is int32; equal types stay, and integers wrap around. A number takes the tensor's type if it has that value
+there, else float32.
+@function cnn.add
+@tparam tensor|number a
+@tparam tensor|number b
+@treturn tensor
+@raise shapes that do not broadcast together
+@usage
+cnn.tensor{{1, 2, 3}, {4, 5, 6}} + {10, 20, 30}
+--> float32 (2, 3)
+--> [[11. 22. 33.]
+-->  [14. 25. 36.]]
+x = cnn.tensor({1, 250}, "uint8")
+x + 10                 -- 10 is a byte, so are the sums: they wrap around
+--> uint8 (2,)
+--> [11  4]
+x + 0.5                -- 0.5 is none
+--> float32 (2,)
+--> [  1.5 250.5]
+x + {1, 2, 3}          --> error: add: the shapes (2,) and (3,) do not broadcast together
+*/
+
+/*** The difference of two tensors, element by element: the operator -. Types and broadcasting are those of cnn.add.
+@function cnn.subtract
+@tparam tensor|number a
+@tparam tensor|number b
+@treturn tensor
+@usage
+cnn.subtract({5, 7}, 2):tolist()   --> {3.0, 5.0}
+1 - cnn.tensor{1, 2}
+--> float32 (2,)
+--> [ 0. -1.]
+*/
+
+/*** The product of two tensors, element by element: the operator *. The product of matrices is cnn.matmul. Types and
+broadcasting are those of cnn.add.
+@function cnn.multiply
+@tparam tensor|number a
+@tparam tensor|number b
+@treturn tensor
+@usage
+cnn.tensor{{1}, {2}} * cnn.tensor{10, 20, 30}
+--> float32 (2, 3)
+--> [[10. 20. 30.]
+-->  [20. 40. 60.]]
+*/
+
+/*** The quotient of two tensors, element by element: the operator /.
+@function cnn.divide
+@tparam tensor|number a
+@tparam tensor|number b
+@treturn tensor always float32; division by 0 gives inf, -inf or nan
+@usage
+cnn.arange(4) / 2
+--> float32 (4,)
+--> [0.  0.5 1.  1.5]
+cnn.divide({1, -1, 0}, 0)
+--> float32 (3,)
+--> [ inf -inf  nan]
+*/
+
+/*** The quotient rounded down to a whole number, element by element: the operator //.
+@function cnn.floor_divide
+@tparam tensor|number a
+@tparam tensor|number b
+@treturn tensor of the type that cnn.add gives; integers divided by 0 give 0
+@usage
+cnn.tensor({7, -7}, "int32") // 2
+--> int32 (2,)
+--> [ 3 -4]
+cnn.floor_divide({7.5}, 2):item()  --> 3.0
+*/
+
+/*** The remainder of division, with the sign of the divisor: the operator %.
+@function cnn.mod
+@tparam tensor|number a
+@tparam tensor|number b
+@treturn tensor of the type that cnn.add gives; of integers modulo 0 it is 0
+@usage
+cnn.tensor({7, -7}, "int32") % 3
+--> int32 (2,)
+--> [1 2]
+cnn.mod({5.5}, {-2}):item()        --> -0.5
+*/
+
+/*** A tensor to the power of another, element by element: the operator ^.
+@function cnn.pow
+@tparam tensor|number a
+@tparam tensor|number b
+@treturn tensor always float32; negative numbers to a fraction give nan
+@usage
+cnn.tensor{1, 2, 3} ^ 2
+--> float32 (3,)
+--> [1. 4. 9.]
+cnn.pow(2, {0, 1, 10}):tolist()    --> {1.0, 2.0, 1024.0}
+*/
+
+/*** The greater of two elements each; of numbers and NaN it is NaN.
+@function cnn.maximum
+@tparam tensor|number a
+@tparam tensor|number b
+@treturn tensor of the type that cnn.add gives
+@usage
+cnn.maximum({1, 5}, {4, 2})
+--> float32 (2,)
+--> [4. 5.]
+cnn.maximum({-1, 0.5}, 0):tolist() --> {0.0, 0.5}
+*/
+
+/*** The smaller of two elements each; of numbers and NaN it is NaN.
+@function cnn.minimum
+@tparam tensor|number a
+@tparam tensor|number b
+@treturn tensor of the type that cnn.add gives
+@usage
+cnn.minimum({1, 5}, {4, 2}):tolist()                     --> {1.0, 2.0}
+*/
+
+/*** Where elements are equal, element by element. The operator == asks whether two variables hold the same tensor.
+@function cnn.equal
+@tparam tensor|number a
+@tparam tensor|number b
+@treturn tensor uint8, 1 where it holds and 0 elsewhere: a mask
+@usage
+a, b = cnn.tensor{1, 2, 3}, cnn.tensor{1, 0, 3}
+a:equal(b)
+--> uint8 (3,)
+--> [1 0 1]
+a:equal(b):mean()      -- the share of equal elements: an accuracy
+--> float32 ()
+--> 0.6666667
+a == b, a == a
+--> false
+--> true
+*/
+
+/*** Where elements differ, element by element. NaN differs from itself.
+@function cnn.not_equal
+@tparam tensor|number a
+@tparam tensor|number b
+@treturn tensor uint8, 1 where it holds and 0 elsewhere
+@usage
+cnn.not_equal({1, 2, 3}, {1, 0, 3}):tolist()             --> {0, 1, 0}
+*/
+
+/*** Where elements of the first are less than those of the second. The operator < takes tensors of one element, for
+Lua makes a boolean of what it gives.
+@function cnn.less
+@tparam tensor|number a
+@tparam tensor|number b
+@treturn tensor uint8, 1 where it holds and 0 elsewhere
+@usage
+x = cnn.tensor{3, 1, 2}
+x:less(2)
+--> uint8 (3,)
+--> [0 1 0]
+x[x:less(3)]           -- a mask picks rows
+--> float32 (2,)
+--> [1. 2.]
+*/
+
+/*** Where elements of the first are less than those of the second, or equal.
+@function cnn.less_equal
+@tparam tensor|number a
+@tparam tensor|number b
+@treturn tensor uint8, 1 where it holds and 0 elsewhere
+@usage
+cnn.less_equal({3, 1, 2}, 2):tolist()                    --> {0, 1, 1}
+*/
+
+/*** Where elements of the first are greater than those of the second.
+@function cnn.greater
+@tparam tensor|number a
+@tparam tensor|number b
+@treturn tensor uint8, 1 where it holds and 0 elsewhere
+@usage
+cnn.greater({0.2, 0.7}, 0.5)       -- probabilities as decisions
+--> uint8 (2,)
+--> [0 1]
+*/
+
+/*** Where elements of the first are greater than those of the second, or equal.
+@function cnn.greater_equal
+@tparam tensor|number a
+@tparam tensor|number b
+@treturn tensor uint8, 1 where it holds and 0 elsewhere
+@usage
+cnn.greater_equal({3, 1, 2}, 2):tolist()                 --> {1, 0, 1}
+*/
+
+/*** The absolute value of each element.
+@function cnn.abs
+@tparam tensor x
+@treturn tensor of the type of x
+@usage
+cnn.abs{-1.5, 2}:tolist()          --> {1.5, 2.0}
+*/
+
+/*** The sign of each element: -1, 0 or 1; of NaN it is NaN.
+@function cnn.sign
+@tparam tensor x
+@treturn tensor of the type of x
+@usage
+cnn.sign{-2, 0, 3}:tolist()        --> {-1.0, 0.0, 1.0}
+*/
+
+/*** The square of each element.
+@function cnn.square
+@tparam tensor x
+@treturn tensor float32, in the shape of x
+@usage
+cnn.square{1, 2, -3}
+--> float32 (3,)
+--> [1. 4. 9.]
+*/
+
+/*** The square root of each element; of negative numbers it is NaN.
+@function cnn.sqrt
+@tparam tensor x
+@treturn tensor float32, in the shape of x
+@usage
+cnn.sqrt{4, 2, -1}
+--> float32 (3,)
+--> [2.        1.4142135       nan]
+*/
+
+/*** e to the power of each element.
+@function cnn.exp
+@tparam tensor x
+@treturn tensor float32, in the shape of x
+@usage
+cnn.exp{0, 1}
+--> float32 (2,)
+--> [1.        2.71828...
+*/
+
+/*** The natural logarithm of each element; of 0 it is -inf, of negative numbers NaN.
+@function cnn.log
+@tparam tensor x
+@treturn tensor float32, in the shape of x
+@usage
+cnn.log{1, 0, -1}
+--> float32 (3,)
+--> [  0. -inf  nan]
+*/
+
+/*** The natural logarithm of 1 + x, exact for small x too.
+@function cnn.log1p
+@tparam tensor x
+@treturn tensor float32, in the shape of x
+@usage
+cnn.log1p{1e-10}:item()            --> 1.0000000133...
+cnn.log(1 + cnn.tensor{1e-10}):item()                    --> 0.0
+*/
+
+/*** The sine of each element, an angle in radians.
+@function cnn.sin
+@tparam tensor x
+@treturn tensor float32, in the shape of x
+@usage
+cnn.sin{0, math.pi / 2}:round():tolist()                 --> {0.0, 1.0}
+*/
+
+/*** The cosine of each element, an angle in radians.
+@function cnn.cos
+@tparam tensor x
+@treturn tensor float32, in the shape of x
+@usage
+cnn.cos{0, math.pi}:round():tolist()                     --> {1.0, -1.0}
+*/
+
+/*** The hyperbolic tangent of each element: (e^x - e^-x) / (e^x + e^-x), between -1 and 1.
+@function cnn.tanh
+@tparam tensor x
+@treturn tensor float32, in the shape of x
+@usage
+cnn.tanh{-1, 0, 1}
+--> float32 (3,)
+--> [-0.761594...
+*/
+
+/*** The logistic function of each element: 1 / (1 + e^-x), between 0 and 1.
+@function cnn.sigmoid
+@tparam tensor x
+@treturn tensor float32, in the shape of x
+@usage
+cnn.sigmoid{-2, 0, 2}
+--> float32 (3,)
+--> [0.119202...
+*/
+
+/*** Each element, or 0 where it is negative: max(x, 0).
+@function cnn.relu
+@tparam tensor x
+@treturn tensor float32, in the shape of x
+@usage
+cnn.relu{-1, 0, 2}:tolist()        --> {0.0, 0.0, 2.0}
+*/
+
+/*** Each element rounded down to a whole number.
+@function cnn.floor
+@tparam tensor x
+@treturn tensor float32, in the shape of x
+@usage
+cnn.floor{-1.5, 1.5}:tolist()      --> {-2.0, 1.0}
+*/
+
+/*** Each element rounded up to a whole number.
+@function cnn.ceil
+@tparam tensor x
+@treturn tensor float32, in the shape of x
+@usage
+cnn.ceil{-1.5, 1.5}:tolist()       --> {-1.0, 2.0}
+*/
+
+/*** Each element rounded to the nearest whole number, halves to the even one, as NumPy does.
+@function cnn.round
+@tparam tensor x
+@treturn tensor float32, in the shape of x
+@usage
+cnn.round{0.5, 1.5, 2.6}:tolist()  --> {0.0, 2.0, 3.0}
+*/
+
+/*** One divided by each element.
+@function cnn.reciprocal
+@tparam tensor x
+@treturn tensor float32, in the shape of x
+@usage
+cnn.reciprocal{2, 4}:tolist()      --> {0.5, 0.25}
+*/
+
+/*** Where elements are not a number.
+@function cnn.isnan
+@tparam tensor x
+@treturn tensor uint8, 1 where x is NaN and 0 elsewhere: a mask
+@usage
+x = cnn.tensor{1, 0 / 0, 3}
+x:isnan()
+--> uint8 (3,)
+--> [0 1 0]
+cnn.where(x:isnan(), 0, x):tolist()                      --> {1.0, 0.0, 3.0}
+*/
+
+/*** The sum over all axes, one, or several. Sums are made in double precision, in an order that does not depend on
+the number of threads. As a method: t:sum(axis), t:sum{axis, axis}, t:sum{axis, keepdims = true}; so for the other
+functions over axes.
+@function cnn.sum
+@tparam tensor x
+@tparam[opt] int|{int,...} axis counted from 1, negative from the end; default: all axes
+@tparam[opt=false] bool keepdims whether the axes stay, with size 1
+@treturn tensor float32, of integers int32 (not above its largest value); without the axes summed
+@raise an axis that is not there, or given twice
+@usage
+x = cnn.tensor{{1, 2}, {3, 4}}
+x:sum()
+--> float32 ()
+--> 10.0
+x:sum(1)               -- down the columns
+--> float32 (2,)
+--> [4. 6.]
+x:sum{2, keepdims = true}
+--> float32 (2, 1)
+--> [[3.]
+-->  [7.]]
+x:sum(3)               --> error: sum: axis 3 is not there in a tensor of rank 2 (axes count from 1)
+*/
+
+/*** The mean over all axes, one, or several; of no elements it is NaN.
+@function cnn.mean
+@tparam tensor x
+@tparam[opt] int|{int,...} axis counted from 1, negative from the end; default: all axes
+@tparam[opt=false] bool keepdims whether the axes stay, with size 1
+@treturn tensor float32
+@raise an axis that is not there, or given twice
+@usage
+x = cnn.tensor{{1, 2}, {3, 4}}
+x:mean():item()        --> 2.5
+x:mean(1):tolist()     --> {2.0, 3.0}
+*/
+
+/*** The greatest element over all axes, one, or several; NaN if there is one.
+@function cnn.max
+@tparam tensor x
+@tparam[opt] int|{int,...} axis counted from 1, negative from the end; default: all axes
+@tparam[opt=false] bool keepdims whether the axes stay, with size 1
+@treturn tensor of the type of x
+@raise an axis that is not there; no elements to choose from
+@usage
+x = cnn.tensor{{1, 5}, {3, 4}}
+x:max():item()         --> 5.0
+x:max(2):tolist()      --> {5.0, 4.0}
+*/
+
+/*** The smallest element over all axes, one, or several; NaN if there is one.
+@function cnn.min
+@tparam tensor x
+@tparam[opt] int|{int,...} axis counted from 1, negative from the end; default: all axes
+@tparam[opt=false] bool keepdims whether the axes stay, with size 1
+@treturn tensor of the type of x
+@raise an axis that is not there; no elements to choose from
+@usage
+x = cnn.tensor{{1, 5}, {3, 4}}
+x:min():item()         --> 1.0
+x:min(1):tolist()      --> {1.0, 4.0}
+*/
+
+/*** The product over all axes, one, or several; of no elements it is 1.
+@function cnn.prod
+@tparam tensor x
+@tparam[opt] int|{int,...} axis counted from 1, negative from the end; default: all axes
+@tparam[opt=false] bool keepdims whether the axes stay, with size 1
+@treturn tensor float32, of integers int32 (within its range)
+@raise an axis that is not there, or given twice
+@usage
+cnn.prod({{1, 2}, {3, 4}}, 1):tolist()                   --> {3.0, 8.0}
+*/
+
+/*** The standard deviation over all axes, one, or several: the square root of cnn.var.
+@function cnn.std
+@tparam tensor x
+@tparam[opt] int|{int,...} axis counted from 1, negative from the end; default: all axes
+@tparam[opt=false] bool keepdims whether the axes stay, with size 1
+@treturn tensor float32
+@raise an axis that is not there, or given twice
+@usage
+cnn.std{1, 2, 3, 4}:item()         --> 1.1180340051651
+cnn.std({{1, 3}, {2, 8}}, 2):tolist()                    --> {1.0, 3.0}
+*/
+
+/*** The variance over all axes, one, or several: the mean of (x - mean)². It divides by the number n of elements, as
+NumPy and Keras do, not by n - 1.
+@function cnn.var
+@tparam tensor x
+@tparam[opt] int|{int,...} axis counted from 1, negative from the end; default: all axes
+@tparam[opt=false] bool keepdims whether the axes stay, with size 1
+@treturn tensor float32
+@raise an axis that is not there, or given twice
+@usage
+cnn.var{1, 2, 3, 4}:item()         --> 1.25
+*/
+
+/*** The position of the greatest element, along an axis or in the whole tensor. Positions count from 1, without an
+axis along the flat tensor. Of equal elements it is the first; NaN counts as greatest.
+@function cnn.argmax
+@tparam tensor x
+@tparam[opt] int|{int,...} axis counted from 1, negative from the end; default: all axes
+@tparam[opt=false] bool keepdims whether the axes stay, with size 1
+@treturn tensor int32
+@raise several axes, but not all; no elements to choose from
+@usage
+scores = cnn.tensor{{0.1, 0.7, 0.2}, {0.8, 0.1, 0.1}}
+scores:argmax(2)
+--> int32 (2,)
+--> [2 1]
+scores:argmax(2) - 1   -- classes, which count from 0
+--> int32 (2,)
+--> [1 0]
+scores:argmax():item() --> 4
+*/
+
+/*** The position of the smallest element, along an axis or in the whole tensor. Positions count from 1, as of
+cnn.argmax.
+@function cnn.argmin
+@tparam tensor x
+@tparam[opt] int|{int,...} axis counted from 1, negative from the end; default: all axes
+@tparam[opt=false] bool keepdims whether the axes stay, with size 1
+@treturn tensor int32
+@raise several axes, but not all; no elements to choose from
+@usage
+cnn.argmin{3, 1, 2}:item()         --> 2
+cnn.argmin({{3, 1}, {2, 4}}, 1):tolist()                 --> {2, 1}
+*/
+
+/*** Whether any element is not 0: over everything, or along axes.
+@function cnn.any
+@tparam tensor x NaN is not 0
+@tparam[opt] int|{int,...} axis counted from 1; default: all axes
+@tparam[opt=false] bool keepdims whether the axes stay, with size 1
+@treturn bool|tensor without axis and keepdims a boolean; else uint8, 1 or 0
+@usage
+cnn.any{0, 2, 0}       --> true
+cnn.tensor{1, 2}:greater(5):any()  --> false
+cnn.any({{0, 1}, {0, 0}}, 2)
+--> uint8 (2,)
+--> [1 0]
+*/
+
+/*** Whether all elements are not 0: over everything, or along axes.
+@function cnn.all
+@tparam tensor x
+@tparam[opt] int|{int,...} axis counted from 1; default: all axes
+@tparam[opt=false] bool keepdims whether the axes stay, with size 1
+@treturn bool|tensor without axis and keepdims a boolean; else uint8, 1 or 0. Of no elements true
+@usage
+cnn.all{1, 2, 0}       --> false
+if cnn.equal({1, 2}, {1, 2}):all() then print "equal" end
+--> equal
+cnn.all({{0, 1}, {1, 1}}, 2):tolist()                    --> {0, 1}
+*/
 
 /* Both t:exp() and cnn.exp(t); as functions of the module they take numbers and nested tables too. */
 static const lcnn_entry shared[] = {
@@ -789,8 +1495,8 @@ static const lcnn_entry shared[] = {
     {"var", reduce, CNN_VAR},
     {"argmax", reduce, CNN_ARGMAX},
     {"argmin", reduce, CNN_ARGMIN},
-    {"any", any_or_all, CNN_MAX},
-    {"all", any_or_all, CNN_MIN},
+    {"any", any_or_all, CNN_SUM},
+    {"all", any_or_all, CNN_PROD},
     {NULL, NULL, 0},
 };
 
@@ -807,6 +1513,47 @@ static const lcnn_entry metamethods[] = {
     {"__unm", unary, CNN_NEG},
     {NULL, NULL, 0},
 };
+
+/*** Tensors put together along an axis that they have.
+@function cnn.concat
+@tparam {tensor,...} tensors of one type, with equal shapes but for that axis
+@tparam[opt=1] int axis counted from 1; negative from the end
+@treturn tensor a copy
+@raise shapes or types that differ
+@usage
+a, b = cnn.tensor{{1, 2}}, cnn.tensor{{3, 4}}
+cnn.concat{a, b}
+--> float32 (2, 2)
+--> [[1. 2.]
+-->  [3. 4.]]
+cnn.concat({a, b}, 2):tolist()     --> {{1.0, 2.0, 3.0, 4.0}}
+cnn.concat{a, b, axis = 2}:shape() --> {1, 4}
+*/
+
+/*** Tensors put together along an axis, by NumPy's name: cnn.concat.
+@function cnn.concatenate
+@tparam {tensor,...} tensors of one type, with equal shapes but for that axis
+@tparam[opt=1] int axis counted from 1; negative from the end
+@treturn tensor a copy
+@usage
+cnn.concatenate{cnn.zeros{2}, cnn.ones{3}}:tolist()      --> {0.0, 0.0, 1.0, 1.0, 1.0}
+*/
+
+/*** Tensors put together along a new axis.
+@function cnn.stack
+@tparam {tensor,...} tensors of one type and shape
+@tparam[opt=1] int axis where the new axis is in the result
+@treturn tensor a copy
+@usage
+a, b = cnn.tensor{1, 2}, cnn.tensor{3, 4}
+cnn.stack{a, b}
+--> float32 (2, 2)
+--> [[1. 2.]
+-->  [3. 4.]]
+cnn.stack{a, b, axis = 2}:tolist() --> {{1.0, 3.0}, {2.0, 4.0}}
+images = cnn.stack{cnn.zeros{28, 28, 1}, cnn.ones{28, 28, 1}}      -- a batch of pictures
+images:shape()         --> {2, 28, 28, 1}
+*/
 
 static const lcnn_entry module_functions[] = {
     {"concat", concat, 0}, {"concatenate", concat, 0}, {"stack", stack, 0}, {"where", where, 0},

@@ -69,10 +69,7 @@ static void append(lua_State *L, int stages) {
     lua_pop(L, 2);
 }
 
-/*** A step: cnn.augment.rotate{15}, cnn.augment.flip{"vertical", probability = 0.3}, … A number v as a range means from -v to
-v, or from 1 - v to 1 + v of factors; {low, high} is a range too. Steps are used as pipelines are.
-@function augment.NAME
-@treturn augmentation */
+/* The constructor of a built-in step; its class's own text tells its arguments. */
 static int new_step(lua_State *L) {
     const cnn_class *class = lua_touserdata(L, lua_upvalueindex(1));
     lcnn_args_class(L, 1, class);
@@ -86,17 +83,44 @@ static int new_step(lua_State *L) {
     return make(L);
 }
 
-/*** A pipeline of random changes: cnn.augment.pipeline{cnn.augment.rotate{15}, function(image, rng) … return image end}.
-Steps are those of cnn.augment, other pipelines, {class_name = …, config = {…}} as get_config gives them, and functions of
-a picture [H,W,C] and a source of random numbers, rng, that return a picture and leave the given one as it is.
-Built-in steps that are neighbours are done as one.
+/*** Makes a pipeline of random changes to pictures, done one after the other.
+Steps are those of cnn.augment, other pipelines, tables {class_name = …, config = {…}} as get_config gives them, and
+functions of a picture [H,W,C] and a generator of random numbers, which return a picture and leave the given one as
+it is. Built-in steps that are neighbours are done as one, so that pictures are sampled once.
+@function cnn.augment.pipeline
+@tparam {step|pipeline|function,...} steps
+@treturn pipeline
+@raise names in the table; something that is no step
+@usage
+augment = cnn.augment.pipeline{
+  cnn.augment.flip{"horizontal"},
+  cnn.augment.rotate{15},
+  function(image, rng) return image * rng:uniform(0.8, 1.2) end,
+}
+print(augment)                       --> <augmentation: flip, rotate, function>
+augment(cnn.zeros{8, 28, 28, 1}):shape()  --> {8, 28, 28, 1}
+*/
+/*** A pipeline of random changes to pictures: what cnn.augment.pipeline makes, and each step of cnn.augment by itself.
+It is a function: `pipeline(image)` of a picture [H,W,C], `pipeline(images)` of several [N,H,W,C], each changed by
+itself, uint8 or float32, which the result is too. `pipeline(images, labels, …)` returns all that it is given;
+labels are changed only by steps that mix pictures (mixup, cutmix), which need them as rows, float32 {N, classes}.
+Behind all a seed, an integer, or a generator of random numbers makes the result repeatable; so does
+pipeline{images, labels, seed = 7}.
 
-Called with pictures, it changes each by itself: `p(image)` for [H,W,C], `p(images)` for [N,H,W,C]; `p(images, labels, …)`
-returns all it is given, labels mixed where the pictures are. A last argument that is an rng or an integer, a seed, makes
-the result repeatable, as does `p{images, labels, seed = 7}`. A dataset takes it for a function: `dataset:map(p)`.
-@function augment.pipeline
-@tparam table steps
-@treturn augmentation */
+Amounts of steps are ranges, from which each picture draws its own: a number v means from -v to v, or of factors
+from 1 - v to 1 + v; {low, high} is a range too.
+
+A dataset maps it, `dataset:map(pipeline)`, in worker threads, and fit takes it as `augment`.
+@field pipeline
+@usage
+augment = cnn.augment.rotate{30}
+image = cnn.random.uniform{8, 8, 3}
+cnn.allclose(augment(image, 7), augment(image, 7))  --> true
+cnn.allclose(augment(image), augment(image))        --> false
+changed, label = augment(image, "cat")
+print(label)                         --> cat
+dataset = cnn.data.Dataset.from_tensor_slices{image:expand_dims(1), {1}}:map(augment)
+*/
 static int new_pipeline(lua_State *L) {
     lua_settop(L, 1);
     if (lua_type(L, 1) != LUA_TTABLE)
@@ -262,10 +286,17 @@ static int call(lua_State *L) {
 
 /* ---- what they are ------------------------------------------------------------------------------------- */
 
-/*** The steps as a list: {class_name = …, config = …} of built-in ones, functions as they are. The same list makes an equal
-pipeline.
-@function augmentation:get_config
-@treturn table */
+/*** The steps as a list: {class_name = …, config = …} of built-in ones, functions as they are.
+cnn.augment.pipeline makes an equal pipeline of the list.
+@function pipeline:get_config
+@treturn {table|function,...}
+@usage
+steps = cnn.augment.pipeline{cnn.augment.flip{"vertical"}, cnn.augment.rotate{15}}:get_config()
+steps[1].config.mode == "vertical", steps[2].config.degrees
+--> true
+--> 15
+print(cnn.augment.pipeline(steps))   --> <augmentation: flip, rotate>
+*/
 static int get_config(lua_State *L) {
     luaL_checkudata(L, 1, AUGMENTATION);
     lua_settop(L, 1);

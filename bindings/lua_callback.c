@@ -240,9 +240,9 @@ static const cnn_param no_params[] = {{0}};
 static const cnn_param state_params[] = {CNN_PARAM(JSON, lua_callback, state, NULL), {0}};
 
 static const cnn_callback_class lua_class = {
-    .class = CNN_CLASS("callback", "table", NULL, lua_callback, no_params, NULL), .on = on_event};
+    .class = CNN_CLASS("callback", "table", NULL, lua_callback, no_params), .on = on_event};
 static const cnn_callback_class lua_class_with_state = {
-    .class = CNN_CLASS("callback", "table", NULL, lua_callback, no_params, NULL),
+    .class = CNN_CLASS("callback", "table", NULL, lua_callback, no_params),
     .on = on_event,
     .state = state_params,
     .backup = get_state,
@@ -295,9 +295,12 @@ static void check_handlers(lua_State *L, int table) {
     names[EVENTS + 2] = NULL;
     for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
         const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
-        if (strncmp(name, "on_", 3) != 0 || lua_type(L, -1) != LUA_TFUNCTION) continue;
+        if (strncmp(name, "on_", 3) != 0) continue;
         const char *nearest = cnn_nearest(name, names);
-        if (nearest && strcmp(nearest, name) != 0)
+        bool event = nearest && strcmp(nearest, name) == 0, function = lua_type(L, -1) == LUA_TFUNCTION;
+        if (event && !function)
+            lcnn_fail(L, "callbacks: '%s' must be a function, got a %s", name, luaL_typename(L, -1));
+        if (nearest && !event && function)
             lcnn_fail(L, "callbacks: there is no event '%s' (did you mean '%s'?)", name, nearest);
     }
 }
@@ -350,6 +353,38 @@ static bool is_lone_callback(lua_State *L, int index) {
     return true;
 }
 
+/*** A callback: something that fit, evaluate and predict call as they go.
+Either one of cnn.callbacks, or a table with functions of these names:
+- on_train_begin(self, logs), on_train_end(self, logs)
+- on_epoch_begin(self, epoch, logs), on_epoch_end(self, epoch, logs)
+- on_train_batch_begin(self, batch, logs), on_train_batch_end(self, batch, logs)
+- the same of test (evaluate, and validation) and predict: on_test_begin, …
+
+Epochs count from 1, batches from 1 in each epoch; on_batch_begin and on_batch_end are those of train by older
+names.
+
+`self.model` is the model. `logs` has the figures by name: after an epoch the means over it, with those of
+validation; after a batch the means over the epoch so far. Numbers that on_epoch_end puts into logs go into the
+history. `self.model.stop_training = true` ends training after the batch or epoch. An error ends it too, and fit
+raises it.
+
+BackupAndRestore keeps a state for tables with `get_state(self)`, which returns a number, string, boolean or table
+of such, and `set_state(self, state)`, which is called after on_train_begin of a run that is gone on with.
+@field callback
+@usage
+model = cnn.Sequential{layers.Dense{1, kernel_initializer = "zeros", input_shape = {1}}}
+model:compile{optimizer = "sgd", loss = "mse"}
+callback = {on_epoch_end = function(self, epoch, logs)
+  print(epoch, logs.loss)
+  logs.double = 2 * logs.loss
+  self.model.stop_training = epoch == 2
+end}
+history = model:fit{cnn.zeros{4, 1}, cnn.zeros{4, 1}, epochs = 5, verbose = 0, callbacks = {callback}}
+--> 1	0.0
+--> 2	0.0
+history.history.double               --> {0.0, 0.0}
+cnn.callbacks.EarlyStopping{monitor = "loss"}.patience  --> 0
+*/
 int lcnn_callbacks(lua_State *L, int index, int model, cnn_callback ***out) {
     bool given = !lua_isnoneornil(L, index), lone = given && is_lone_callback(L, index);
     if (given && !lone && lua_type(L, index) != LUA_TTABLE)
@@ -426,6 +461,20 @@ static void keep_history(lua_State *L, int index) {
     lua_pop(L, 1);
 }
 
+/*** What fit measured: a table, which fit returns and model.history keeps.
+`history.history` has a list of numbers by each name, one an epoch: `loss`, the metrics, and with validation the
+same with `val_` before them (fewer where validation is not run after each epoch). `history.epoch` is the list of
+the epochs' numbers, from 1. `history.seconds` is how long the training steps took, `history.waited` how much of
+that they waited for a dataset.
+@field history
+@usage
+model = cnn.Sequential{layers.Dense{1, kernel_initializer = "zeros", input_shape = {1}}}
+model:compile{optimizer = "sgd", loss = "mse"}
+history = model:fit{cnn.zeros{4, 1}, cnn.zeros{4, 1}, epochs = 2, validation_split = 0.5, verbose = 0}
+history.epoch                        --> {1, 2}
+history.history                      --> {loss = {0.0, 0.0}, val_loss = {0.0, 0.0}}
+model.history == history             --> true
+*/
 void lcnn_push_history(lua_State *L, int index) {
     index = lua_absindex(L, index);
     const cnn_history *h = *(cnn_history **)luaL_checkudata(L, index, HISTORY);
@@ -452,11 +501,23 @@ void lcnn_push_history(lua_State *L, int index) {
     keep_history(L, index);
 }
 
-/*** Writes what fit measured as a file. In NAME.csv a line has the epoch, from 1, and its figures, with nothing between
-the commas where one was not logged. NAME.json is {"epoch": […], "history": {"loss": […], …}}, with null where a figure
-was not logged or is not a number. The file appears whole or not at all.
+/*** Writes what fit measured as a file, which appears whole or not at all.
+In NAME.csv there is a line for each epoch: its number and its figures, with nothing between the commas where one
+was not measured. NAME.json is {"epoch": […], "history": {"loss": […], …}}, with null where a figure was not
+measured or is not a number.
 @function history:save
-@string path */
+@tparam string path ends in .csv or .json
+@raise another ending; a file that cannot be written
+@usage
+model = cnn.Sequential{layers.Dense{1, kernel_initializer = "zeros", input_shape = {1}}}
+model:compile{optimizer = "sgd", loss = "mse"}
+history = model:fit{cnn.zeros{4, 1}, cnn.zeros{4, 1}, epochs = 2, verbose = 0}
+history:save "history.csv"
+for line in io.lines "history.csv" do print(line) end
+--> epoch,loss
+--> 1,0
+--> 2,0
+*/
 static int save_history(lua_State *L) {
     lua_settop(L, 2);
     const char *path = lcnn_check_path(L, 2, "history:save", "path");
@@ -522,6 +583,12 @@ static int callback_index(lua_State *L) {
     return 1;
 }
 
+static int callback_tostring(lua_State *L) {
+    cnn_callback **box = luaL_checkudata(L, 1, CALLBACK);
+    lua_pushfstring(L, "<%s>", *box ? (*box)->class->name : "callback, closed");
+    return 1;
+}
+
 int lcnn_open_callback(lua_State *L) {
     open_histories(L);
     luaL_newmetatable(L, CALLBACK);
@@ -529,6 +596,8 @@ int lcnn_open_callback(lua_State *L) {
     lua_setfield(L, -2, "__gc");
     lua_pushcfunction(L, callback_index);
     lua_setfield(L, -2, "__index");
+    lua_pushcfunction(L, callback_tostring);
+    lua_setfield(L, -2, "__tostring");
     luaL_getsubtable(L, 1, "callbacks");
     for (const cnn_class *const *c = cnn_callbacks; *c; c++) {
         lua_pushlightuserdata(L, (void *)*c);

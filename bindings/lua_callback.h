@@ -5,6 +5,9 @@
 #include "lua_cnn.h"
 #include "train/callback.h"
 
+/* In the registry: prelude/live.lua's function that gives fit its callbacks at verbose = 3. */
+#define LCNN_LIVE "cnn.live"
+
 /* Pushes a userdata that anchors the callbacks of the list at index, or the one there, or none; fills *list, which lives
  * as long as that userdata, and returns how many. Tables become callbacks that call their functions on_epoch_end and the
  * like. model is the stack index of what they find in self.model. */

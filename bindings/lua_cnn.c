@@ -1,7 +1,9 @@
 /* The module `cnn`: opening it, and what the binding files share. */
 #include "lua_cnn.h"
+#include "base/status.h"
 #include "base/text.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,7 +125,8 @@ cnn_dtype lcnn_opt_dtype(lua_State *L, int arg, const char *who, cnn_dtype fallb
         lcnn_fail(L, "%s: 'dtype' must be a name like \"float32\", got %s", who,
                   luaL_tolstring(L, arg, NULL));
     cnn_dtype dtype = fallback;
-    lcnn_check(L, cnn_dtype_from_name(&dtype, lua_tostring(L, arg)));
+    cnn_status status = cnn_dtype_from_name(&dtype, lua_tostring(L, arg));
+    if (status != CNN_OK) lcnn_error(L, cnn_fail_in(status, who));
     return dtype;
 }
 
@@ -142,6 +145,7 @@ int lcnn_check_list(lua_State *L, int arg, const char *who, const char *what, in
     if (count > CNN_MAX_RANK)
         lcnn_fail(L, "%s: '%s' may have at most %d numbers, got %I", who, what, CNN_MAX_RANK,
                   (LUAI_UACINT)count);
+    lcnn_check_names(L, arg, who, NULL);
     for (int i = 0; i < (int)count; i++) {
         lua_rawgeti(L, arg, i + 1);
         list[i] = lua_type(L, -1) == LUA_TNUMBER ? lua_tointegerx(L, -1, &whole) : (whole = 0);
@@ -218,6 +222,13 @@ static int find_name(lua_State *L, const char *who, const char *const *names, co
     for (; names[count] && count < MOST; count++) candidates[count] = names[count] + (names[count][0] == '*');
     candidates[count] = NULL;
     return fail_unknown(L, who, "unknown argument", name, candidates);
+}
+
+void lcnn_check_names(lua_State *L, int index, const char *who, const char *allowed) {
+    const char *const names[] = {allowed, NULL};
+    index = lua_absindex(L, index);
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
+        if (lua_type(L, -2) == LUA_TSTRING) find_name(L, who, names, lua_tostring(L, -2));
 }
 
 static void too_many(lua_State *L, const char *who, int most, lua_Integer given) {
@@ -311,30 +322,53 @@ void lcnn_add_methods(lua_State *L, int cnn, const lcnn_entry *entries) {
 
 /* ---- functions of the module itself -------------------------------------------------------------------- */
 
-/*** cnn.set_threads(n): the number of threads that compute; results never depend on it.
-@function set_threads */
+/*** Sets how many threads compute; results do not depend on it.
+@function cnn.set_threads
+@tparam int count from 1 to 1024; at first it is the number of processors that the program may use
+@usage
+cnn.set_threads(2)
+cnn.threads()          --> 2
+cnn.set_threads(0)     --> error: set_threads: expected 1 to 1024 threads, got 0
+*/
 static int set_threads(lua_State *L) {
     lua_Integer count = luaL_checkinteger(L, 1);
-    lcnn_check(L, cnn_set_threads(count < 0 ? -1 : count > 100000 ? 100000 : (int)count));
+    lcnn_check(L, cnn_set_threads(count < INT_MIN ? INT_MIN : count > INT_MAX ? INT_MAX : (int)count));
     return 0;
 }
 
-/*** The number of threads that compute.
-@function threads */
+/*** How many threads compute.
+@function cnn.threads
+@treturn int
+@usage
+cnn.threads() >= 1     --> true
+*/
 static int threads(lua_State *L) {
     lua_pushinteger(L, cnn_threads());
     return 1;
 }
 
-/*** cnn.cpu(): the instruction set in use.
-@function cpu */
+/*** The set of instructions that the kernels use: the best the processor has, unless the environment variable
+CNNLUA_CPU names another.
+@function cnn.cpu
+@treturn text "avx512", "avx2", "sse2" or "generic"
+@usage
+for _, name in ipairs{"avx512", "avx2", "sse2", "generic"} do if cnn.cpu() == name then print "known" end end
+--> known
+*/
 static int cpu(lua_State *L) {
     lua_pushstring(L, cnn_cpu());
     return 1;
 }
 
-/*** cnn.memory(): bytes held by the core now, and at most so far.
-@function memory */
+/*** The memory that tensors, models and datasets hold, without Lua's own.
+@function cnn.memory
+@treturn int bytes now
+@treturn int the most bytes so far
+@usage
+t = cnn.zeros{1000, 1000}
+now, most = cnn.memory()
+now >= 4000000 and most >= now     --> true
+*/
 static int memory(lua_State *L) {
     lua_pushinteger(L, (lua_Integer)cnn_memory_used());
     lua_pushinteger(L, (lua_Integer)cnn_memory_peak());
@@ -396,8 +430,14 @@ static const lua_CFunction parts[] = {
     lcnn_open_tape,     lcnn_open_signal,  lcnn_open_random, lcnn_open_generator, lcnn_open_data,
     lcnn_open_image,    lcnn_open_dataset, lcnn_open_adjust, lcnn_open_augment,   lcnn_open_layer,
     lcnn_open_callback, lcnn_open_model,   lcnn_open_train,  lcnn_open_custom,    lcnn_open_saving,
-    lcnn_open_io,
+    lcnn_open_explain,  lcnn_open_show,    lcnn_open_io,     lcnn_open_help,      lcnn_open_buffer,
 };
+
+/*** The version of cnnlua.
+@field cnn.version
+@usage
+cnn.version:match "^%d+%.%d+%.%d+$" == cnn.version       --> true
+*/
 
 int luaopen_cnn(lua_State *L) {
     luaL_checkversion(L);

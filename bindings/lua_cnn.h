@@ -63,6 +63,8 @@ int lcnn_push_result(lua_State *L, cnn_status status, cnn_tensor **owned);
 /* An element as a Lua number (an integer for integer dtypes), and back (towards zero, as cnn_cast). */
 void lcnn_push_number(lua_State *L, const cnn_tensor *tensor, int64_t position);
 void lcnn_set_number(cnn_tensor *tensor, int64_t position, double value);
+/* What the number becomes there. */
+double lcnn_fit_number(cnn_dtype dtype, double value);
 
 /* All arithmetic of Lua code goes through these, which push one tensor. Operands are stack indices. */
 int lcnn_apply_binary(lua_State *L, cnn_binary_op op, int a, int b);
@@ -94,6 +96,9 @@ void lcnn_push_text(lua_State *L, char *owned);
  * names[0] begins with '*', that argument is a list: then f{2, 3, name = c} and f({2, 3}, c) are
  * f{{2, 3}, name = c}. Unknown names raise. */
 void lcnn_args(lua_State *L, int first, const char *who, const char *const *names);
+
+/* Raises where the table at index, a list or an array, has a name other than the one allowed, or any if that is NULL. */
+void lcnn_check_names(lua_State *L, int index, const char *who, const char *allowed);
 
 /* The same into a JSON object, pushed as a box that owns it. Names that are not in the list pass, for the
  * core to judge. With NULL as names no positional arguments are allowed. */
@@ -178,7 +183,11 @@ int lcnn_open_model(lua_State *L);
 int lcnn_open_train(lua_State *L);
 int lcnn_open_custom(lua_State *L);
 int lcnn_open_saving(lua_State *L);
+int lcnn_open_explain(lua_State *L);
+int lcnn_open_show(lua_State *L);
 int lcnn_open_io(lua_State *L);
+int lcnn_open_buffer(lua_State *L);
+int lcnn_open_help(lua_State *L);
 
 /* The Lua half of the module, compiled in by embed.lua; the last has name NULL. */
 typedef struct lcnn_source {
@@ -186,5 +195,7 @@ typedef struct lcnn_source {
     size_t size;
 } lcnn_source;
 extern const lcnn_source lcnn_sources[];
+/* One: the chunk that returns the documentation's entries, made by document.lua. */
+extern const lcnn_source lcnn_reference[];
 
 #endif

@@ -254,14 +254,26 @@ static custom *check_custom(lua_State *L, const char *who) {
     return c;
 }
 
-/*** Makes a weight of the layer; to be called in init or build.
-@function self:add_weight
-@string name
-@tparam[opt={}] table shape
-@param[opt="glorot_uniform"] initializer a name or cnn.initializers.NAME{…}
-@param[opt] regularizer a name or cnn.regularizers.NAME{…}
-@bool[opt=true] trainable
-@treturn tensor a variable */
+/*** Makes a weight of a layer written in Lua; to be called in its build or init.
+@function layer:add_weight
+@tparam string name by which it is a field of files and of the layer's summary
+@tparam[opt={}] {int,...} shape default: a scalar
+@tparam[opt="glorot_uniform"] string|initializer initializer
+@tparam[opt] string|regularizer regularizer whose penalty is added to the model's loss
+@tparam[opt=true] bool trainable whether training changes it
+@treturn variable float32, which build keeps as a field of self
+@raise a layer that is built already, or that is not written in Lua
+@usage
+Shift = layers.custom("Shift", {
+  build = function(self, shape)
+    self.offset = self:add_weight{name = "offset", shape = {shape[#shape]}, initializer = "ones"}
+  end,
+  call = function(self, x) return x + self.offset end,
+})
+layer = Shift{}
+layer{{1, 2}}:tolist()               --> {{2.0, 3.0}}
+#layer.weights                       --> 1
+*/
 static int add_weight(lua_State *L) {
     enum { NAME = 2, SHAPE, INITIALIZER, REGULARIZER, TRAINABLE };
     static const char *const names[] = {"name", "shape", "initializer", "regularizer", "trainable", NULL};
@@ -439,26 +451,41 @@ static int new_custom(lua_State *L) {
     return 1;
 }
 
-/*** A class of layers written in Lua.
-@function layers.custom
-@string name as summaries show it
-@tparam table methods
- `call(self, x, training)` returns a tensor made from x (a list where there are several inputs); in models x is symbolic,
- and training false: what differs in training is left to layers within, like Dropout.
- `build(self, shape)`, before the first call, makes the weights: `self:add_weight{…}`; the batch's size is -1.
- `init(self)` when the layer is made: its arguments are fields of self already; sets defaults, makes layers within.
- Fields that are not set are nil.
- `get_config(self)` the arguments that make an equal layer; by default those given.
- `arguments`, a list: names of arguments, for those given by position; others are then errors.
-@treturn function the constructor
+/*** Makes a class of layers whose build and call are functions of Lua.
+What call does with tensors are ops, so that models train and save such layers as any others, and nothing of Lua
+runs in training. Fields that are set on self are kept with the layer; those that are not set are nil. Layers that
+are fields of self, or in lists there, lend the layer their weights. A file that has such a layer is loaded with its
+class made before. The table's functions:
+- call(self, x, training) returns a tensor made of x, or of the list of x
+- build(self, shape) makes the weights, before the first call
+- init(self) sets defaults and makes layers within, when the layer is made
+- get_config(self) returns the arguments that make an equal layer
+- any others become methods
+
+In models call gets x symbolic and training false: what differs in training is left to layers within, such as
+Dropout. build calls self:add_weight{…}; its shape has the batch first, which is -1 in models. For init the
+arguments are fields of self already. Without get_config, the arguments given are those kept. `arguments`, a list of
+names, gives the arguments that may stand by position; names that are not in it are then errors.
+@function cnn.layers.custom
+@tparam string name of the class, as summaries and files show it
+@tparam table methods call, and perhaps the others
+@treturn function the constructor, which takes these arguments and those of all layers (name, input_shape,
+trainable)
+@raise a missing call; functions that are none
 @usage
-local Scale = layers.custom("Scale", {
+Scale = layers.custom("Scale", {
+  arguments = {"factor"},
+  init = function(self) self.factor = self.factor or 2 end,
   build = function(self, shape)
     self.gain = self:add_weight{name = "gain", shape = {shape[#shape]}, initializer = "ones"}
   end,
-  call = function(self, x) return x * self.gain end,
+  call = function(self, x) return x * self.gain * self.factor end,
 })
-local model = cnn.Sequential{layers.Dense{8, input_shape = {4}}, Scale{}, layers.Dense{1}} */
+Scale{3}{{1, 10}}:tolist()           --> {{3.0, 30.0}}
+model = cnn.Sequential{layers.Dense{8, input_shape = {4}}, Scale{}, layers.Dense{1}}
+model:count_params()                 --> 57
+Scale{factr = 3}                     --> error: Scale: unknown argument 'factr' (did you mean 'factor'?)
+*/
 static int custom_layer(lua_State *L) {
     lcnn_args(L, 1, "custom", (const char *const[]){"name", "methods", NULL});
     if (lua_type(L, 1) != LUA_TSTRING || lua_rawlen(L, 1) == 0)
@@ -484,8 +511,7 @@ static int custom_layer(lua_State *L) {
     *class = (custom_class){.base = {.class = {.kind = "layer",
                                                .name = lua_tostring(L, 1),
                                                .size = sizeof(custom),
-                                               .params = params,
-                                               .help = "A layer written in Lua."},
+                                               .params = params},
                                      .min_inputs = 1,
                                      .max_inputs = CNN_MAX_INPUTS,
                                      .init = custom_init,

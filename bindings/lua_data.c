@@ -20,11 +20,17 @@
 
 /* ---- IDX files ----------------------------------------------------------------------------------------- */
 
-/*** Loads an IDX file, plain or gzip. Elements of one byte without sign give uint8, other integers int32,
-numbers with a fraction float32.
-@function datasets.load_idx
-@string path
-@treturn tensor */
+/*** Loads an IDX file, plain or gzip: the format of MNIST.
+@function cnn.datasets.load_idx
+@tparam text path
+@treturn tensor uint8 of bytes without sign, int32 of other integers, float32 of numbers with a fraction
+@raise a file that is not there, or no IDX file, or cut short
+@usage
+cnn.datasets.save_idx("labels.idx.gz", cnn.tensor({5, 0, 4}, "uint8"))
+cnn.datasets.load_idx "labels.idx.gz"
+--> uint8 (3,)
+--> [5 0 4]
+*/
 static int load_idx(lua_State *L) {
     lcnn_args(L, 1, "load_idx", (const char *const[]){"path", NULL});
     const char *path = luaL_checkstring(L, 1);
@@ -34,10 +40,14 @@ static int load_idx(lua_State *L) {
     return 1;
 }
 
-/*** Saves a uint8, int32 or float32 tensor as an IDX file, which appears whole or not at all.
-@function datasets.save_idx
-@string path gzip if it ends in .gz
-@tparam tensor tensor */
+/*** Saves a tensor as an IDX file, the format of MNIST. The file appears whole or not at all.
+@function cnn.datasets.save_idx
+@tparam text path gzip if it ends in .gz
+@tparam tensor tensor uint8, int32 or float32
+@usage
+cnn.datasets.save_idx("images.idx", cnn.zeros{10, 28, 28, dtype = "uint8"})
+cnn.datasets.load_idx("images.idx"):shape()              --> {10, 28, 28}
+*/
 static int save_idx(lua_State *L) {
     lcnn_args(L, 1, "save_idx", (const char *const[]){"path", "tensor", NULL});
     const char *path = luaL_checkstring(L, 1);
@@ -74,11 +84,21 @@ static int64_t count_classes(lua_State *L, const cnn_tensor *labels) {
     return value >= 0 && value < 1e15 ? (int64_t)value + 1 : 1; /* what is no label is told by one_hot */
 }
 
-/*** Labels as rows with a one at the label's place and zeros elsewhere (one-hot).
-@function utils.to_categorical
-@param y integers from 0 on: a tensor of any shape (a last axis of size 1 is dropped) or a table
-@int[opt] num_classes one more than the largest label
-@treturn tensor float32, of the labels' shape and a last axis of num_classes */
+/*** Labels as rows of zeros with a one at the label's place (one-hot), as the loss categorical_crossentropy wants
+them.
+@function cnn.utils.to_categorical
+@tparam tensor|table y labels, counted from 0, of any shape; a last axis of size 1 is dropped
+@tparam[opt] int num_classes default: one more than the largest label
+@treturn tensor float32, in the labels' shape with an axis of num_classes at the end
+@raise a label that is not whole, negative, or not below num_classes
+@usage
+cnn.utils.to_categorical{0, 2, 1}
+--> float32 (3, 3)
+--> [[1. 0. 0.]
+-->  [0. 0. 1.]
+-->  [0. 1. 0.]]
+cnn.utils.to_categorical({0, 2}, 10):shape()             --> {2, 10}
+*/
 static int to_categorical(lua_State *L) {
     lcnn_args(L, 1, "to_categorical", (const char *const[]){"*y", "num_classes", NULL});
     unwrap_labels(L);
@@ -169,16 +189,34 @@ static void push_rows(lua_State *L, int array, int positions) {
     lcnn_push_tensor(L, rows);
 }
 
-/*** Splits tensors in two parts along their first axis, as scikit-learn does:
-`x_train, x_test, y_train, y_test = cnn.utils.train_test_split{x, y, test_size = 0.2, random_state = 777}`.
-@function utils.train_test_split
-@param ... tensors with equally many samples
-@number[opt=0.25] test_size a fraction, rounded up, or a number of samples
-@number[opt] train_size a fraction, rounded down, or a number of samples; what test_size leaves
-@int[opt] random_state the same number always gives the same parts; default: from the default generator
-@bool[opt=true] shuffle
-@param[opt] stratify labels (or rows) whose classes are to be in both parts in the same proportions
-@treturn tensor... the two parts of each tensor in turn */
+/*** Splits tensors in two parts along their first axis, as scikit-learn does: x_train, x_test, y_train, y_test. The
+same random_state splits in the same way, but not as scikit-learn's random numbers would.
+@function cnn.utils.train_test_split
+@tparam {tensor,...} arrays with equally many samples; in the table of all arguments: train_test_split{x, y, test_size
+= 0.2}
+@tparam[opt=0.25] number test_size a fraction below 1, rounded up, or a number of samples
+@tparam[opt] number train_size a fraction below 1, rounded down, or a number of samples; default: what test_size
+leaves
+@tparam[opt] int random_state the same number always gives the same parts; default: from the default generator
+@tparam[opt=true] bool shuffle whether the samples are put in random order first; else the second part is the end
+@tparam[opt] tensor stratify labels, or rows, whose classes are to be in both parts in equal proportions; needs
+shuffle
+@treturn tensor the first part of the first array, its second part, those of the second array, …: copies
+@raise arrays of different lengths; an empty part; a class with only one member to stratify
+@usage
+x, y = cnn.arange(10) * 10, cnn.arange(10)
+x_train, x_test, y_train, y_test = cnn.utils.train_test_split{x, y, test_size = 0.3, random_state = 1}
+x_train:shape(1), x_test:shape(1)
+--> 7
+--> 3
+cnn.equal(x_test, y_test * 10):all()                     -- x and y are still in the same order
+--> true
+labels = cnn.tensor({0, 0, 0, 0, 1, 1}, "int32")
+_, _, a, b = cnn.utils.train_test_split{cnn.arange(6), labels, test_size = 0.5, stratify = labels}
+a:sum():item(), b:sum():item()     -- one of the two ones in each part
+--> 1
+--> 1
+*/
 static int train_test_split(lua_State *L) {
     lcnn_args(L, 1, "train_test_split",
               (const char *const[]){"*arrays", "test_size", "train_size", "random_state", "shuffle",

@@ -66,6 +66,16 @@ static bool holds_tensor(lua_State *L, int index, int depth) {
     return found;
 }
 
+/* That the table at index has no names. */
+static void check_list(lua_State *L, int index) {
+    lua_Integer count = (lua_Integer)lua_rawlen(L, index);
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+        lua_Integer position = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
+        if (position < 1 || position > count)
+            lcnn_fail(L, "from_tensor_slices: unknown argument '%s'", luaL_tolstring(L, -2, NULL));
+    }
+}
+
 /* Appends what the value on the top, which it pops, has of tensors to the table at index parts; lists of numbers become
  * tensors. */
 static void flatten(lua_State *L, int parts, int depth) {
@@ -73,6 +83,7 @@ static void flatten(lua_State *L, int parts, int depth) {
     luaL_checkstack(L, 6, "nested tables");
     if (depth > CNN_MAX_PARTS)
         lcnn_fail(L, "from_tensor_slices: the tensors are nested more than %d deep", CNN_MAX_PARTS);
+    if (lua_type(L, value) == LUA_TTABLE) check_list(L, value);
     if (lua_type(L, value) != LUA_TTABLE || !holds_tensor(L, value, 0)) {
         int type = lua_type(L, value);
         if (type != LUA_TTABLE && !lcnn_test_tensor(L, value))
@@ -83,11 +94,6 @@ static void flatten(lua_State *L, int parts, int depth) {
         return;
     }
     lua_Integer count = (lua_Integer)lua_rawlen(L, value);
-    for (lua_pushnil(L); lua_next(L, value); lua_pop(L, 1)) {
-        lua_Integer position = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
-        if (position < 1 || position > count)
-            lcnn_fail(L, "from_tensor_slices: unknown argument '%s'", luaL_tolstring(L, -2, NULL));
-    }
     for (lua_Integer i = 1; i <= count; i++) {
         lua_rawgeti(L, value, i);
         flatten(L, parts, depth + 1);
@@ -110,11 +116,40 @@ static const char *push_shapes(lua_State *L, cnn_tensor *const *tensors, int cou
     return lua_tostring(L, -1);
 }
 
-/*** A dataset whose element i is row i of each tensor: `from_tensor_slices{x, y}`, `from_tensor_slices{{x1, x2}, y}`,
-`from_tensor_slices(x)`.
-@function data.Dataset.from_tensor_slices
-@param tensors a tensor, or a nested list of them (where there are tensors, lists of numbers may stand for some)
-@treturn dataset */
+/*** A dataset: elements, each one or several tensors, that are made one after the other when they are looped over.
+Of pictures and labels, say, or of whole batches of them. cnn.data.Dataset.from_tensor_slices,
+cnn.utils.image_dataset_from_directory and an ImageDataGenerator's flow make them; their methods make new ones and
+leave the old as they are. Nothing is computed before a loop, `for x, y in dataset:iter() do`, or fit, evaluate or
+predict ask for elements; then worker threads make them ahead. #dataset is how many there are. A dataset prints as
+what it was made by. Fields may be set, to keep what a script wants to know of it; `class_names` and `file_paths`
+are those of pictures from folders.
+@field dataset
+@usage
+x, y = cnn.arange(0, 6):reshape{6, 1}, cnn.tensor({0, 1, 0, 1, 0, 1}, "int32")
+dataset = cnn.data.Dataset.from_tensor_slices{x, y}:batch(4)
+print(dataset)
+--> dataset of 2 elements: from_tensor_slices{int32 (6, 1), int32 (6,)}:batch(4)
+for images, labels in dataset:iter() do print(images:shape()[1], labels) end
+--> 4	[0 1 0 1]
+--> 2	[0 1]
+dataset.batc                         --> error: dataset: there is no 'batc' (did you mean 'batch'?)
+*/
+/*** Makes a dataset whose element i is row i of each tensor.
+The tensors are shared, not copied. Several are given in one table, nested as one likes: {x, y}, {{x1, x2}, y}; the
+elements have them in that order. Lists of numbers stand for tensors where there are others.
+@function cnn.data.Dataset.from_tensor_slices
+@tparam tensor|table tensors equally long
+@treturn dataset
+@raise tensors of different length; scalars; names in the table
+@usage
+dataset = cnn.data.Dataset.from_tensor_slices{cnn.tensor{{1, 2}, {3, 4}}, {10, 20}}
+for x, y in dataset:iter() do print(x, y) end
+--> [1. 2.]	10.0
+--> [3. 4.]	20.0
+#cnn.data.Dataset.from_tensor_slices(cnn.zeros{5, 2})  --> 5
+cnn.data.Dataset.from_tensor_slices{cnn.zeros{3}, cnn.zeros{4}}
+--> error: from_tensors: expected equally many rows, got 3 in tensor 1 and 4 in tensor 2
+*/
 static int from_tensor_slices(lua_State *L) {
     if (lua_gettop(L) != 1)
         lcnn_fail(L, "from_tensor_slices: expected one argument, as in from_tensor_slices{x, y}, got %d",
@@ -255,29 +290,45 @@ static void tell(lua_State *L, const folder_request *f, int first) {
     if (f->both) print_used(L, lcnn_check_dataset(L, first + 1), "validation");
 }
 
-/*** Pictures in folders, one folder a class, as a dataset: of float32 [height, width, channels] from 0 to 255, and
-labels. Arguments are Keras's, by the same names and with the same defaults; `batch_size = false` leaves pictures single,
-`label_mode = false` or `labels = false` leaves labels out. The dataset has the fields class_names and file_paths. A
-picture that does not decode is left out with a warning or, with `strict = true`, an error.
-@function utils.image_dataset_from_directory
-@string directory
-@param[opt="inferred"] labels
-@param[opt="int"] label_mode "int", "binary", "categorical" or false
-@tparam[opt] table class_names the folders, in the order of their labels
-@string[opt="rgb"] color_mode "rgb", "rgba" or "grayscale"
-@param[opt=32] batch_size
-@param[opt={256,256}] image_size {height, width}
-@bool[opt=true] shuffle
-@int[opt] seed
-@number[opt] validation_split the fraction that is kept apart, for a subset
-@string[opt] subset "training", "validation", or "both": then two datasets are returned
-@string[opt="bilinear"] interpolation
-@bool[opt=false] follow_links
-@bool[opt=false] crop_to_aspect_ratio
-@bool[opt=false] pad_to_aspect_ratio
-@bool[opt=true] verbose tell how many were found
-@bool[opt=false] strict
-@treturn dataset */
+/*** Makes a dataset of the pictures in a folder that has a folder for each class.
+Its elements are batches: float32 {n, height, width, channels}, from 0 to 255, and labels. Pictures (.jpg, .jpeg,
+.png, .bmp, .gif, .pgm, .ppm, .pnm) are loaded and resized in worker threads when they are asked for. Arguments,
+defaults and what is printed are Keras's. The dataset's fields are `class_names`, the folders sorted by name, whose
+labels are 0, 1, …, and `file_paths`. A picture that does not decode is left out with a warning.
+@function cnn.utils.image_dataset_from_directory
+@tparam string directory
+@tparam[opt="inferred"] string|{int,...}|bool labels "inferred" from the folders; a list, one for each file in order
+of its path; false: none
+@tparam[opt="int"] string|bool label_mode "int": int32 {n}; "binary": float32 {n, 1} of two classes; "categorical":
+float32 {n, classes}, a one in each row; false: no labels
+@tparam[opt] {string,...} class_names the folders, in the order of their labels; default: all, sorted
+@tparam[opt="rgb"] string color_mode "rgb", "rgba" or "grayscale": 3, 4 or 1 channels
+@tparam[opt=32] int|bool batch_size false: single pictures {height, width, channels}
+@tparam[opt={256,256}] {int,...} image_size {height, width}
+@tparam[opt=true] bool shuffle anew for each loop; false: sorted by path
+@tparam[opt] int seed of the order
+@tparam[opt] number validation_split the part, such as 0.2, that the subset "validation" has: the last of the
+shuffled files
+@tparam[opt] string subset "training", "validation", or "both": then two datasets are returned
+@tparam[opt="bilinear"] string interpolation "nearest", "bilinear", "bicubic" or "area"
+@tparam[opt=false] bool follow_links into folders
+@tparam[opt=false] bool crop_to_aspect_ratio cut off what is too wide or too high, instead of distorting
+@tparam[opt=false] bool pad_to_aspect_ratio put black beside, instead of distorting
+@tparam[opt=true] bool verbose tell how many files were found
+@tparam[opt=false] bool strict a picture that does not decode is an error
+@treturn dataset and of subset "both" a second, of the validation
+@raise a folder that is not there or has no pictures; validation_split without subset, or, shuffled, without seed
+@usage
+os.execute "mkdir -p photos/cats photos/dogs"
+for i = 1, 3 do cnn.image.save(("photos/cats/%d.png"):format(i), cnn.zeros{8, 8, 3}) end
+cnn.image.save("photos/dogs/1.png", cnn.ones{8, 8, 3})
+train = cnn.utils.image_dataset_from_directory{"photos", image_size = {4, 4}, batch_size = 2, shuffle = false}
+--> Found 4 files belonging to 2 classes.
+train.class_names                    --> {"cats", "dogs"}
+for images, labels in train:iter() do print(images:shape()[1], images:max(), labels) end
+--> 2	0.0	[0 0]
+--> 2	255.0	[0 1]
+*/
 static int image_dataset_from_directory(lua_State *L) {
     cJSON *config = lcnn_args_json(L, 1, FOLDER, folder_names);
     folder_request f = read_folder(L, config);
@@ -316,20 +367,32 @@ static const char *push_map_text(lua_State *L, int index) {
     return lua_pushfstring(L, "map(%s:%d)", about.short_src, about.linedefined);
 }
 
-/*** What a function makes of each element: `ds:map(function(image, label, rng) … return image, label end)`. It is given
-the element's tensors and a generator of random numbers, rng, with the methods uniform(low, high), normal(mean, stddev),
-integer(low, high) and bernoulli(p), and returns the new element's; numbers become tensors. It must not write into tensors
-that it did not make.
+/*** Makes a dataset of what a function makes of each element.
+The function is given the element's tensors and last a generator of random numbers, and returns the tensors of the
+new element; numbers become tensors. It must not write into tensors that it did not make. A pipeline of cnn.augment
+or an ImageDataGenerator may stand for the function: it changes the first tensor.
 
-The function runs in worker threads, each of which has a Lua of its own, with the module and a copy of the function as it
-is now. Its local variables from outside go along: numbers, strings, tables, tensors and functions; others are an error
-here. Globals of the script do not. What is random, math.random and cnn.random too, follows from the seed (cnn.set_seed)
-and the element, so that results do not depend on the number of threads.
+The function runs in worker threads, each of which has a Lua of its own with a copy of the function as it is when
+map is called. The local and global variables that it uses go along as copies: numbers, strings, tables, tensors,
+functions, pipelines; what it sets is not seen outside. Whatever is random in it, math.random and cnn.random too,
+follows from the seed (cnn.set_seed) and the element's place, so that the number of threads changes nothing.
 @function dataset:map
-@param map_func a function, or a pipeline of cnn.augment
-@int[opt] num_parallel_calls ignored: there are as many workers as threads (cnn.set_threads)
-@bool[opt] deterministic ignored: it always is
-@treturn dataset */
+@tparam function|pipeline|generator map_func
+@tparam[opt] int num_parallel_calls ignored: there are as many workers as threads (cnn.set_threads)
+@tparam[opt] bool deterministic ignored: it always is
+@treturn dataset
+@raise a function that uses what cannot go along, such as a file; in loops the function's own errors, with the
+element's number
+@usage
+dataset = cnn.data.Dataset.from_tensor_slices{cnn.arange(0, 3), cnn.arange(0, 3)}
+factor = 10
+changed = dataset:map(function(x, y, rng) return x * factor, y end)
+for x, y in changed:iter() do print(x, y) end
+--> 0	0
+--> 10	1
+--> 20	2
+noisy = dataset:map(function(x, y, rng) return x + rng:uniform(-1, 1), y end)
+*/
 static int map(lua_State *L) {
     lcnn_check_dataset(L, 1);
     lcnn_args(L, 2, "map", (const char *const[]){"map_func", "num_parallel_calls", "deterministic", NULL});
@@ -350,11 +413,20 @@ static int map(lua_State *L) {
     return 1;
 }
 
-/*** Elements in batches: their tensors stacked along a new first axis.
+/*** Makes a dataset of batches: batch_size elements each, their tensors stacked along a new first axis.
 @function dataset:batch
-@int batch_size
-@bool[opt=false] drop_remainder leave out a last batch that is smaller
-@treturn dataset */
+@tparam int batch_size
+@tparam[opt=false] bool drop_remainder leave out a last batch that is smaller
+@treturn dataset
+@raise a size below 1; in loops, elements of different shapes
+@usage
+dataset = cnn.data.Dataset.from_tensor_slices(cnn.arange(0, 5))
+for x in dataset:batch(2):iter() do print(x) end
+--> [0 1]
+--> [2 3]
+--> [4]
+#dataset:batch{2, drop_remainder = true}  --> 2
+*/
 static int batch(lua_State *L) {
     lcnn_check_dataset(L, 1);
     lcnn_args(L, 2, "batch", (const char *const[]){"batch_size", "drop_remainder", NULL});
@@ -365,12 +437,20 @@ static int batch(lua_State *L) {
     return 1;
 }
 
-/*** Elements in random order: each is drawn from the next buffer_size of those that are left.
+/*** Makes a dataset of the same elements in random order.
+Each is drawn from the next buffer_size of those that are left; smaller buffers need less memory and mix less.
+Shuffle before batch, so that the batches are mixed too.
 @function dataset:shuffle
-@int[opt] buffer_size default: all
-@int[opt] seed default: from the default generator
-@bool[opt=true] reshuffle_each_iteration
-@treturn dataset */
+@tparam[opt] int buffer_size default: all
+@tparam[opt] int seed default: drawn from the default generator (cnn.set_seed)
+@tparam[opt=true] bool reshuffle_each_iteration false: each loop has the same order
+@treturn dataset
+@usage
+dataset = cnn.data.Dataset.from_tensor_slices(cnn.arange(0, 5)):shuffle{seed = 1}
+sum = 0
+for x in dataset:iter() do sum = sum + x:item() end
+sum                                  --> 10
+*/
 static int shuffle(lua_State *L) {
     lcnn_check_dataset(L, 1);
     lcnn_args(L, 2, "shuffle",
@@ -403,18 +483,42 @@ static int counted(lua_State *L, const char *who, const char *name, int64_t fall
     return 1;
 }
 
-/*** The elements so many times over, or for ever. `repeat` is a word of Lua's, but ds["repeat"](ds, 2) works too.
+/*** Makes a dataset of the elements so many times over, or without end.
+`repeat` is a word of Lua's; hence the underscore. fit needs steps_per_epoch for a dataset without end.
 @function dataset:repeat_
-@int[opt] count
-@treturn dataset */
+@tparam[opt=-1] int count -1: without end
+@treturn dataset
+@usage
+dataset = cnn.data.Dataset.from_tensor_slices(cnn.arange(0, 2))
+for x in dataset:repeat_(2):iter() do print(x) end
+--> 0
+--> 1
+--> 0
+--> 1
+dataset:repeat_():cardinality()      --> inf
+*/
+/*** The same as repeat_, for scripts that write it dataset["repeat"](dataset, 2).
+@function dataset:repeat
+@tparam[opt=-1] int count -1: without end
+@treturn dataset
+@usage
+dataset = cnn.data.Dataset.from_tensor_slices(cnn.arange(0, 2))
+#dataset["repeat"](dataset, 3)       --> 6
+*/
 static int repeat(lua_State *L) {
     return counted(L, "repeat", "count", -1, true, cnn_dataset_repeat);
 }
 
-/*** The first elements.
+/*** Makes a dataset of the first elements.
 @function dataset:take
-@int count -1: all
-@treturn dataset */
+@tparam int count -1: all
+@treturn dataset
+@usage
+dataset = cnn.data.Dataset.from_tensor_slices(cnn.arange(0, 5))
+for x in dataset:take(2):iter() do print(x) end
+--> 0
+--> 1
+*/
 static int take(lua_State *L) {
     return counted(L, "take", "count", -1, false, cnn_dataset_take);
 }
@@ -423,25 +527,44 @@ static cnn_status skip_or_all(cnn_dataset **out, cnn_dataset *dataset, int64_t c
     return count == -1 ? cnn_dataset_take(out, dataset, 0) : cnn_dataset_skip(out, dataset, count);
 }
 
-/*** All but the first elements.
+/*** Makes a dataset without the first elements.
 @function dataset:skip
-@int count -1: all are left out
-@treturn dataset */
+@tparam int count -1: all are left out
+@treturn dataset
+@usage
+dataset = cnn.data.Dataset.from_tensor_slices(cnn.arange(0, 5))
+for x in dataset:skip(3):iter() do print(x) end
+--> 3
+--> 4
+*/
 static int skip(lua_State *L) {
     return counted(L, "skip", "count", -1, false, skip_or_all);
 }
 
-/*** How many elements are made ahead of where they are used. Loops do this by themselves.
+/*** Sets how many elements are made ahead of where they are used.
+Loops make some ahead by themselves; a script from Keras may leave this as it is.
 @function dataset:prefetch
-@int[opt] buffer_size default: a few more than there are threads
-@treturn dataset */
+@tparam[opt] int buffer_size default, also of cnn.data.AUTOTUNE: a few more than there are threads
+@treturn dataset
+@usage
+dataset = cnn.data.Dataset.from_tensor_slices(cnn.arange(0, 5)):batch(2):prefetch(cnn.data.AUTOTUNE)
+#dataset                             --> 3
+*/
 static int prefetch(lua_State *L) {
     return counted(L, "prefetch", "buffer_size", 0, true, cnn_dataset_prefetch);
 }
 
-/*** The elements of the first loop are kept in memory; what comes before is not done again.
+/*** Keeps the elements of the first loop in memory, so that what comes before is not done again.
+Place it after what is costly and always the same, such as loading, and before what is random.
 @function dataset:cache
-@treturn dataset */
+@treturn dataset
+@raise a file's name: elements are kept in memory only
+@usage
+dataset = cnn.data.Dataset.from_tensor_slices(cnn.arange(0, 3))
+dataset = dataset:map(function(x, rng) return rng:uniform() end):cache()
+first, second = dataset:iter()(), dataset:iter()()
+first:item() == second:item()        --> true
+*/
 static int cache(lua_State *L) {
     lcnn_check_dataset(L, 1);
     if (!lua_isnoneornil(L, 2)) lcnn_fail(L, "cache: takes no argument: elements are kept in memory");
@@ -489,11 +612,23 @@ static int next_element(lua_State *L) {
     return lua_gettop(L) - 1;
 }
 
-/*** Runs over the elements: `for images, labels in ds:iter() do … end`. Worker threads make them ahead; leaving the loop
-stops them.
+/*** Runs over the elements: `for images, labels in dataset:iter() do`.
+Worker threads make them ahead; leaving the loop stops them.
 @function dataset:iter
-@int[opt] workers the number of threads; default: cnn.threads()
-@return what a generic for needs; the first, a function that gives the next element's tensors, may be called by hand */
+@tparam[opt] int workers the number of threads; default: cnn.threads()
+@treturn function gives the next element's tensors, nothing after the last; may be called by hand. What else a
+generic for needs follows it
+@usage
+dataset = cnn.data.Dataset.from_tensor_slices{cnn.arange(0, 3), cnn.arange(5, 8)}
+for x, y in dataset:iter() do print(x, y) end
+--> 0	5
+--> 1	6
+--> 2	7
+next_element = dataset:iter()
+x, y = next_element()
+print(x, y)
+--> 0	5
+*/
 static int iterate(lua_State *L) {
     cnn_dataset *dataset = lcnn_check_dataset(L, 1);
     lcnn_args(L, 2, "iter", (const char *const[]){"workers", NULL});
@@ -515,8 +650,15 @@ static int iterate(lua_State *L) {
 
 /* ---- what a dataset is --------------------------------------------------------------------------------- */
 
-/*** How many elements there are at most (pictures that do not decode are left out); math.huge without end. Also #ds.
-@function dataset:cardinality */
+/*** How many elements there are; also #dataset.
+Pictures that do not decode are counted, for this is known in loops only.
+@function dataset:cardinality
+@treturn number math.huge if they are without end
+@usage
+dataset = cnn.data.Dataset.from_tensor_slices(cnn.arange(0, 5)):batch(2)
+dataset:cardinality()                --> 3
+dataset:repeat_():cardinality()      --> inf
+*/
 static int cardinality(lua_State *L) {
     int64_t count = cnn_dataset_cardinality(lcnn_check_dataset(L, 1));
     if (count < 0)
@@ -615,6 +757,11 @@ static const luaL_Reg metamethods[] = {{"__gc", free_dataset},
                                        {"__tostring", to_string},
                                        {NULL, NULL}};
 
+/*** The buffer_size of prefetch that leaves it to the program, and num_parallel_calls of map.
+@field cnn.data.AUTOTUNE
+@usage
+cnn.data.AUTOTUNE                    --> -1
+*/
 int lcnn_open_dataset(lua_State *L) {
     luaL_newmetatable(L, LCNN_DATASET);
     luaL_setfuncs(L, metamethods, 0);

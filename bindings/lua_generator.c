@@ -11,6 +11,14 @@ typedef struct generator {
     cnn_random *random; /* NULL: of one that is lent, between calls */
 } generator;
 
+/*** A generator of random numbers: made by cnn.random.generator, or given to functions of datasets and cnn.augment
+for the time of a call.
+@field rng
+@usage
+rng = cnn.random.generator(1)
+rng:integer(5, 5)      --> 5
+*/
+
 /* ---- on the stack -------------------------------------------------------------------------------------- */
 
 cnn_random *lcnn_push_rng(lua_State *L, cnn_random random) {
@@ -62,8 +70,16 @@ static double unit(cnn_random *random) {
     return (double)(cnn_random_bits(random) >> 11) * 0x1p-53;
 }
 
-/*** A number from low to high (0 to 1), which itself is never drawn.
-@function generator:uniform */
+/*** A number from low up to, without, high.
+@function rng:uniform
+@tparam[opt=0] number low
+@tparam[opt=1] number high
+@treturn number
+@usage
+rng = cnn.random.generator(42)
+x = rng:uniform(-1, 1)
+x >= -1 and x < 1      --> true
+*/
 static int uniform(lua_State *L) {
     cnn_random *random = check_rng(L, 1);
     double low = number(L, 2, "rng:uniform", "low", 0), high = number(L, 3, "rng:uniform", "high", 1);
@@ -73,8 +89,15 @@ static int uniform(lua_State *L) {
     return 1;
 }
 
-/*** A normally distributed number (mean 0, stddev 1).
-@function generator:normal */
+/*** A normally distributed number.
+@function rng:normal
+@tparam[opt=0] number mean
+@tparam[opt=1] number stddev the standard deviation, not negative
+@treturn number
+@usage
+rng = cnn.random.generator(42)
+rng:normal(10, 0)      --> 10.0
+*/
 static int normal(lua_State *L) {
     cnn_random *random = check_rng(L, 1);
     double mean = number(L, 2, "rng:normal", "mean", 0), stddev = number(L, 3, "rng:normal", "stddev", 1);
@@ -86,7 +109,17 @@ static int normal(lua_State *L) {
 }
 
 /*** A whole number from low to high, both included.
-@function generator:integer */
+@function rng:integer
+@tparam int low
+@tparam int high
+@treturn int
+@raise low above high
+@usage
+rng = cnn.random.generator(42)
+dice = rng:integer(1, 6)
+dice >= 1 and dice <= 6            --> true
+rng:integer(6, 1)      --> error: rng:integer: 'low' must not be above 'high', got 6 and 1
+*/
 static int whole(lua_State *L) {
     lua_settop(L, 3);
     cnn_random *random = check_rng(L, 1);
@@ -105,8 +138,16 @@ static int whole(lua_State *L) {
     return 1;
 }
 
-/*** True with probability p (0.5).
-@function generator:bernoulli */
+/*** True with probability p.
+@function rng:bernoulli
+@tparam[opt=0.5] number p from 0 to 1
+@treturn bool
+@usage
+rng = cnn.random.generator(42)
+rng:bernoulli(1), rng:bernoulli(0)
+--> true
+--> false
+*/
 static int bernoulli(lua_State *L) {
     cnn_random *random = check_rng(L, 1);
     double p = number(L, 2, "rng:bernoulli", "p", 0.5);
@@ -118,10 +159,17 @@ static int bernoulli(lua_State *L) {
 static const luaL_Reg methods[] = {
     {"uniform", uniform}, {"normal", normal}, {"integer", whole}, {"bernoulli", bernoulli}, {NULL, NULL}};
 
-/*** A generator of its own, as functions in a dataset's map get one: numbers by rng:uniform(low, high), rng:normal(mean,
-stddev), rng:integer(low, high), rng:bernoulli(p).
-@function random.generator
-@int[opt] seed default: from the default generator */
+/*** A generator of random numbers, an rng: as functions in a dataset's map and in cnn.augment are given one. Its
+methods rng:uniform, rng:normal, rng:integer and rng:bernoulli draw single numbers. What is drawn depends on its seed
+alone.
+@function cnn.random.generator
+@tparam[opt] int seed default: from the default generator, so that cnn.set_seed decides
+@treturn rng
+@usage
+a, b = cnn.random.generator(42), cnn.random.generator(42)
+a:uniform() == b:uniform()         --> true
+a:integer(1, 6) == b:integer(1, 6) --> true
+*/
 static int new_generator(lua_State *L) {
     lcnn_args(L, 1, "generator", (const char *const[]){"seed", NULL});
     if (lua_isnil(L, 1)) {

@@ -43,7 +43,15 @@ static void push_name(lua_State *L, const cnn_graph *graph, const cnn_tensor *te
 
 /*** Which layer's result goes into which layer.
 @function model:connections
-@treturn table pairs of names: {{"input_1", "conv2d"}, {"conv2d", "flatten"}, …} */
+@treturn {table,...} pairs of names; an op that was applied outside a layer is called by its name and place, such as
+"add#3"
+@raise a model that is not built
+@usage
+x = cnn.Input{4, name = "x"}
+y = layers.Dense{4, name = "fc"}(x)
+model = cnn.Model{inputs = x, outputs = layers.Add{name = "sum"}{x, y}}
+model:connections()                  --> {{"x", "fc"}, {"x", "sum"}, {"fc", "sum"}}
+*/
 static int connections(lua_State *L) {
     const cnn_graph *graph = push_graph(L, check_built(L, "connections"));
     lua_newtable(L);
@@ -67,11 +75,18 @@ static int connections(lua_State *L) {
     return 1;
 }
 
-/*** The symbolic tensor that a layer makes in this model: the end of a new model over a part of this one.
+/*** The symbolic tensor that a layer makes in this model: where a new model over a part of this one ends.
+The new model shares its layers, and so their weights, with this one.
 @function model:layer_output
-@string name the layer's
-@int[opt=1] call which of its calls, where the layer is shared
-@treturn tensor */
+@tparam string name the layer's
+@tparam[opt=1] int call which of its calls, where it is called more than once
+@treturn symbolic
+@raise a name that is not there; fewer calls; a model that is not built
+@usage
+model = cnn.Sequential{layers.Dense{4, name = "hidden", input_shape = {3}}, layers.Dense{1}}
+part = cnn.Model{inputs = model.inputs, outputs = model:layer_output("hidden")}
+part(cnn.zeros{2, 3}):shape()        --> {2, 4}
+*/
 static int layer_output(lua_State *L) {
     cnn_model *model = check_built(L, "layer_output");
     cnn_layer *layer;

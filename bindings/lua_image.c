@@ -53,11 +53,19 @@ static cnn_tensor *check_images(lua_State *L, int arg, const char *who, const ch
 
 /* ---- files --------------------------------------------------------------------------------------------- */
 
-/*** Loads a picture: JPEG, PNG, BMP, GIF (its first frame), PGM or PPM.
-@function image.load
-@string path
-@int[opt] channels 1 (grey), 3 (RGB) or 4 (with alpha); default: what the file has
-@treturn tensor uint8 [height, width, channels] */
+/*** Loads a picture file: JPEG, PNG, BMP, GIF (its first frame), PGM or PPM.
+@function cnn.image.load
+@tparam string path
+@tparam[opt] int channels 1 (grey), 3 (red, green, blue) or 4 (with alpha), converted if need be; default: those of
+the file
+@treturn tensor uint8 [height, width, channels], 0 to 255
+@raise a file that is not there or no picture
+@usage
+cnn.image.save("grey.png", cnn.tensor{{0, 1}, {0.5, 0}})
+cnn.image.load("grey.png"):shape()   --> {2, 2, 1}
+cnn.image.load("grey.png", 3):shape()  --> {2, 2, 3}
+cnn.image.load "none.png"            --> error: image.load: cannot read none.png: No such file or directory
+*/
 static int image_load(lua_State *L) {
     lcnn_args(L, 1, "image.load", (const char *const[]){"path", "channels", NULL});
     const char *path = lcnn_check_path(L, 1, "image.load", "path");
@@ -67,12 +75,22 @@ static int image_load(lua_State *L) {
         L, cnn_image_load(&image, path, channels < 0 || channels > 9 ? -1 : (int)channels), &image);
 }
 
-/*** Saves a picture as PNG, JPEG or BMP, by the name's ending. The file appears whole or not at all.
-@function image.save
-@string path
+/*** Saves a picture as PNG, JPEG or BMP, by the name's ending; the file appears whole or not at all.
+JPEGs are always written in colour, and not quite as given; the other two keep every pixel.
+@function cnn.image.save
+@tparam string path ends in .png, .jpg, .jpeg or .bmp
 @tparam tensor image [H,W], [H,W,1], [H,W,3] or [H,W,4]: uint8, or float32 from 0 (black) to 1 (white)
-@bool[opt=false] scale the smallest value becomes black and the largest white, whatever they are
-@int[opt=95] quality of JPEG, 1 to 100 */
+@tparam[opt=false] bool scale the smallest value becomes black and the largest white, whatever they are
+@tparam[opt=95] int quality of JPEG, 1 to 100
+@raise float32 values beyond 0 to 1 without scale; another dtype; a file that cannot be written
+@usage
+cnn.image.save("ramp.png", cnn.tensor{{0, 0.5, 1}})
+cnn.image.load "ramp.png":flatten():tolist()  --> {0, 128, 255}
+cnn.image.save{"ramp.png", cnn.tensor{{-3, 7}}, scale = true}
+cnn.image.load "ramp.png":flatten():tolist()  --> {0, 255}
+cnn.image.save("ramp.png", cnn.tensor{{0, 200}})
+--> error: image.save: ramp.png: a float32 picture goes from 0 (black) to 1 (white), got values from 0 to 200;...
+*/
 static int image_save(lua_State *L) {
     lcnn_args(L, 1, "image.save", (const char *const[]){"path", "image", "scale", "quality", NULL});
     const char *path = lcnn_check_path(L, 1, "image.save", "path");
@@ -85,15 +103,23 @@ static int image_save(lua_State *L) {
 
 /* ---- size ---------------------------------------------------------------------------------------------- */
 
-/*** Pictures of another size, with tf.image.resize's half-pixel centres. uint8 stays uint8, rounded.
-@function image.resize
+/*** Brings pictures to another size, as tf.image.resize does.
+@function cnn.image.resize
 @tparam tensor images [H,W], [H,W,C] or [N,H,W,C], uint8 or float32
-@param size {height, width}, or one number for both
-@string[opt="bilinear"] interpolation "nearest", "bilinear", "bicubic" or "area"
-@bool[opt=false] antialias widens the bilinear and bicubic filters when the picture shrinks
-@bool[opt=false] crop_to_aspect_ratio takes the largest centre part that has the size's proportions
-@bool[opt=false] pad_to_aspect_ratio takes the whole picture, with black beside it that gives it the size's proportions
-@treturn tensor */
+@tparam {int,...}|int size {height, width}, or one number for both
+@tparam[opt="bilinear"] string interpolation "nearest", "bilinear", "bicubic" or "area" (means of what lies in a
+pixel)
+@tparam[opt=false] bool antialias widens the bilinear and bicubic filters where the picture shrinks, so that fine
+patterns do not flicker
+@tparam[opt=false] bool crop_to_aspect_ratio takes the largest part in the middle that has the size's proportions
+@tparam[opt=false] bool pad_to_aspect_ratio takes the whole picture, with black beside it
+@treturn tensor of the pictures' dtype; uint8 is rounded
+@raise another dtype or rank; an interpolation that is none of these
+@usage
+cnn.image.resize(cnn.zeros{4, 6, 3}, {2, 3}):shape()  --> {2, 3, 3}
+cnn.image.resize(cnn.tensor{{0, 1}}, {1, 4}):tolist()  --> {{0.0, 0.25, 0.75, 1.0}}
+cnn.image.resize(cnn.tensor{{0, 1}}, {1, 4}, "nearest"):tolist()  --> {{0.0, 0.0, 1.0, 1.0}}
+*/
 static int image_resize(lua_State *L) {
     static const char *const methods[] = {"nearest", "bilinear", "bicubic", "area", NULL};
     lcnn_args(L, 1, "image.resize",
@@ -120,31 +146,49 @@ static int image_resize(lua_State *L) {
 
 /* ---- colour and range ---------------------------------------------------------------------------------- */
 
-/*** True colour to grey: 0.2989 red + 0.587 green + 0.114 blue, for the eye takes green for brightest.
-@function image.to_grayscale
+/*** Turns true colour to grey: 0.2989 red + 0.587 green + 0.114 blue, for the eye takes green for brightest.
+@function cnn.image.to_grayscale
 @tparam tensor images [H,W,3] or [N,H,W,3]
-@treturn tensor with 1 channel */
+@treturn tensor with 1 channel, of the same dtype; uint8 is rounded
+@raise another number of channels
+@usage
+red, green = cnn.tensor({{{255, 0, 0}}}, "uint8"), cnn.tensor({{{0, 255, 0}}}, "uint8")
+cnn.image.to_grayscale(red):item()   --> 76
+cnn.image.to_grayscale(green):item()  --> 150
+*/
 static int image_to_grayscale(lua_State *L) {
     lcnn_args(L, 1, "image.to_grayscale", (const char *const[]){"images", NULL});
     cnn_tensor *images = check_images(L, 1, "image.to_grayscale", "images"), *out;
     return lcnn_push_result(L, cnn_image_to_grayscale(&out, images), &out);
 }
 
-/*** Pictures of 1 to 4 channels with 3: grey is repeated, alpha dropped.
-@function image.to_rgb
-@tparam tensor images [H,W], [H,W,C] or [N,H,W,C]
-@treturn tensor with 3 channels */
+/*** Gives pictures 3 channels: grey is repeated, alpha dropped.
+@function cnn.image.to_rgb
+@tparam tensor images [H,W], or [H,W,C] or [N,H,W,C] of 1 to 4 channels
+@treturn tensor of the same dtype
+@usage
+cnn.image.to_rgb(cnn.zeros{28, 28}):shape()  --> {28, 28, 3}
+cnn.image.to_rgb(cnn.zeros{5, 8, 8, 4}):shape()  --> {5, 8, 8, 3}
+*/
 static int image_to_rgb(lua_State *L) {
     lcnn_args(L, 1, "image.to_rgb", (const char *const[]){"images", NULL});
     cnn_tensor *images = check_images(L, 1, "image.to_rgb", "images"), *out;
     return lcnn_push_result(L, cnn_image_to_rgb(&out, images), &out);
 }
 
-/*** Values brought to a common range, each picture of a batch by itself.
-@function image.normalize
-@tparam tensor images
-@string[opt="minmax"] method "minmax": from 0 to 1; "standard": of mean 0 and deviation 1
-@treturn tensor float32 */
+/*** Brings the values of pictures to a common range, each picture of a batch by itself.
+A picture of one value becomes 0.
+@function cnn.image.normalize
+@tparam tensor images [H,W], [H,W,C] or [N,H,W,C]
+@tparam[opt="minmax"] string method "minmax": from 0 to 1; "standard": of mean 0 and standard deviation 1
+@treturn tensor float32
+@usage
+cnn.image.normalize(cnn.tensor{{1, 2}, {3, 5}})
+--> float32 (2, 2)
+--> [[0.   0.25]
+-->  [0.5  1.  ]]
+cnn.image.normalize(cnn.tensor{{1, 3}}, "standard"):tolist()  --> {{-1.0, 1.0}}
+*/
 static int image_normalize(lua_State *L) {
     static const char *const methods[] = {"minmax", "standard", NULL};
     lcnn_args(L, 1, "image.normalize", (const char *const[]){"images", "method", NULL});
@@ -176,18 +220,29 @@ static void stack_list(lua_State *L, int index) {
     lua_replace(L, index);
 }
 
-/*** Many pictures in one, in rows and columns: `cnn.image.grid(model:activations(x, "conv2d"))`.
-@function image.grid
-@param images a tensor or a list of pictures of one size. [N,H,W,C] of 1, 3 or 4 channels are N pictures;
-[H,W,K], and other [N,H,W,K], are feature maps: each channel a grey tile from its smallest value (black) to its
-largest (white)
-@int[opt] columns default: as nearly square as can be; a row for each sample of several, or for each kernel
-@int[opt=2] padding pixels between tiles and around them
-@int[opt=1] zoom enlarges each pixel so many times
-@number[opt=1] background 0 (black) to 1 (white)
-@string[opt="auto"] kind "pictures", "maps", or "kernels" for a convolution's kernel [kh,kw,C,K]
-@bool[opt] normalize each tile from 0 to 1; default: maps and kernels only
-@treturn tensor [H,W,C], uint8 if the pictures are and are not normalized */
+/*** Puts many pictures into one, in rows and columns.
+[N,H,W,C] of 1, 3 or 4 channels are N pictures. [H,W,K], and [N,H,W,K] of other numbers of channels, are feature
+maps: each channel a grey tile, from its smallest value (black) to its largest (white). kind says so where the
+number of channels misleads. A list of pictures of one size must lie in a table of its own: grid{{a, b}, columns =
+2}.
+@function cnn.image.grid
+@tparam tensor|{tensor,...} images
+@tparam[opt] int columns default: as nearly square as can be; of maps a row for each sample; of kernels a row for
+each
+@tparam[opt=2] int padding pixels between tiles and around them
+@tparam[opt=1] int zoom enlarges each pixel so many times
+@tparam[opt=1] number background of the padding, from 0 (black) to 1 (white)
+@tparam[opt="auto"] string kind "auto", "pictures", "maps", or "kernels" for a convolution's kernel [kh,kw,C,K]
+@tparam[opt] bool normalize each tile from black to white; default: of maps and kernels only
+@treturn tensor [H,W,C], uint8 if the pictures are and are not normalized, else float32
+@raise pictures of different sizes; numbers out of range
+@usage
+cnn.image.grid(cnn.zeros{6, 10, 10, 3}):shape()  --> {26, 38, 3}
+cnn.image.grid{cnn.zeros{6, 10, 10, 3}, columns = 6, padding = 0}:shape()  --> {10, 60, 3}
+layer = layers.Conv2D{8, 3}
+layer:build{1, 28, 28, 1}
+cnn.image.save("kernels.png", cnn.image.grid{layer.kernel, kind = "kernels", zoom = 10})
+*/
 static int image_grid(lua_State *L) {
     static const char *const kinds[] = {"auto", "pictures", "maps", "kernels", NULL};
     lcnn_args(L, 1, "image.grid",

@@ -295,6 +295,10 @@ static int tensor_newindex(lua_State *L) {
     cnn_tensor *t = lcnn_check_eager(L, 1, "index");
     int type = lua_type(L, 2);
     check_untaped(L, t);
+    if (lcnn_test_tensor(L, 2))
+        return lcnn_fail(
+            L, "index: a tensor cannot tell where to write; cnn.where(mask, a, b) gives a where the "
+               "mask is not 0, else b");
     if (type != LUA_TNUMBER && type != LUA_TTABLE)
         return lcnn_fail(L,
                          "index: tensors have no fields to set; expected a position or a table of positions "
@@ -335,8 +339,21 @@ static int tensor_pairs(lua_State *L) {
     return 3;
 }
 
-/*** t:slice(from, to): rows from … to (the last), sharing memory; the ends are taken as in string.sub.
-@function slice */
+/*** Rows from one position to another of the first axis; the memory is shared.
+@function cnn.slice
+@tparam tensor x
+@tparam int from counted from 1, negative from the end
+@tparam[opt=-1] int to the last row, included; the ends are cut to what is there, as by string.sub
+@treturn tensor which shares the memory of x; t[{{from, to}}] is a copy
+@usage
+t = cnn.arange(10)
+t:slice(2, 4)
+--> int32 (3,)
+--> [1 2 3]
+t:slice(-2):tolist()   --> {8, 9}
+t:slice(1, 3)[1] = 100
+t[1]                   --> 100
+*/
 static int slice(lua_State *L) {
     cnn_tensor *t = check_indexed(L, "slice"), *out = NULL;
     if (t->shape[0] < 0) lcnn_fail(L, "slice: a symbolic tensor has no elements yet");
@@ -352,16 +369,51 @@ static int slice(lua_State *L) {
     return lcnn_push_result(L, cnn_view(&out, lcnn_check_tensor(L, 1), b.from[0], b.to[0]), &out);
 }
 
-/*** t:gather(positions [, axis]): t at these positions along the axis (1).
-@function gather */
+/*** The elements at given positions along an axis.
+@function cnn.gather
+@tparam tensor x
+@tparam tensor|table|int positions whole numbers, counted from 1, negative from the end; of any shape, which takes the
+place of the axis
+@tparam[opt=1] int axis
+@treturn tensor a copy
+@raise a position or axis that is not there
+@usage
+t = cnn.tensor{{1, 2, 3}, {4, 5, 6}}
+t:gather({3, 1}, 2)
+--> float32 (2, 2)
+--> [[3. 1.]
+-->  [6. 4.]]
+t:gather(2):tolist()   --> {4.0, 5.0, 6.0}
+t:gather{3}
+--> error: gather: position 3 is out of range for an axis of size 2 (positions count from 1)
+*/
+
+/*** The elements at given positions along an axis, by NumPy's name: cnn.gather.
+@function cnn.take
+@tparam tensor x
+@tparam tensor|table|int positions counted from 1, negative from the end
+@tparam[opt=1] int axis NumPy's take without an axis looks into the flat array; this one takes the first
+@treturn tensor a copy
+@usage
+cnn.take({10, 20, 30}, {3, 3, 1}):tolist()               --> {30.0, 30.0, 10.0}
+*/
 static int gather(lua_State *L) {
     cnn_tensor *t = lcnn_to_tensor(L, 1);
     int axis = lcnn_check_axis(L, luaL_optinteger(L, 3, 1), t->rank, "gather");
     return gather_axis(L, "gather", axis, false);
 }
 
-/*** t:nonzero(): the positions of the elements that are not 0, counted along the flat tensor.
-@function nonzero */
+/*** The positions of the elements that are not 0. They count from 1 along the flat tensor, as NumPy's flatnonzero
+does from 0.
+@function cnn.nonzero
+@tparam tensor x of any shape
+@treturn tensor int32, of one axis
+@usage
+predicted, labels = cnn.tensor{3, 1, 4, 1}, cnn.tensor{3, 7, 4, 2}
+predicted:not_equal(labels):nonzero()    -- which are wrong
+--> int32 (2,)
+--> [2 4]
+*/
 static int nonzero(lua_State *L) {
     lcnn_to_tensor(L, 1);
     const cnn_tensor *t = lcnn_check_eager(L, 1, "nonzero");

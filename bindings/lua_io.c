@@ -66,11 +66,18 @@ static cnn_named_tensor *named_tensors(lua_State *L, int *count) {
 
 /* ---- saving -------------------------------------------------------------------------------------------- */
 
-/*** Saves a tensor as NumPy's .npy file, which appears whole or not at all; bfloat16 as float32.
-`cnn.save("x.npy", x)`; NumPy: `numpy.load("x.npy")`.
-@function save
-@string path
-@tparam tensor tensor */
+/*** Saves a tensor as NumPy's .npy file. The file appears whole or not at all. In Python numpy.load reads it;
+bfloat16, which NumPy lacks, is saved as float32.
+@function cnn.save
+@tparam text path
+@tparam tensor|table tensor
+@usage
+cnn.save("x.npy", cnn.arange(6):reshape{2, 3})
+cnn.load "x.npy"
+--> int32 (2, 3)
+--> [[0 1 2]
+-->  [3 4 5]]
+*/
 static int save(lua_State *L) {
     lcnn_args(L, 1, "save", (const char *const[]){"path", "tensor", NULL});
     const char *path = lcnn_check_path(L, 1, "save", "path");
@@ -80,12 +87,31 @@ static int save(lua_State *L) {
     return 0;
 }
 
-/*** Saves tensors by name as NumPy's .npz file (`savez_compressed`: deflated), which appears whole or not at all:
-`cnn.savez{"data.npz", x = x, y = y}` or `cnn.savez("data.npz", {x = x, y = y})`. Tensors without a name become arr_0,
-arr_1, …; bfloat16 is saved as float32.
-@function savez
-@string path
-@param ... tensors, by name or not */
+/*** Saves several tensors, by name, as NumPy's .npz file. They follow the path, or are in a table, which may hold the
+path too: cnn.savez{path, x = x, y = y}. Those without a name are called arr_0, arr_1, … The file appears whole or not
+at all; bfloat16 is saved as float32.
+@function cnn.savez
+@tparam text path
+@tparam table|tensor tensors by name or not
+@usage
+cnn.savez("data.npz", {x = cnn.zeros{10, 4}, y = cnn.arange(10)})
+data = cnn.load "data.npz"
+data.x:shape(), data.y:dtype()
+--> {10, 4}
+--> int32
+cnn.savez("two.npz", cnn.ones{2}, cnn.ones{3})
+cnn.load("two.npz").arr_1:size()   --> 3
+*/
+
+/*** Saves several tensors, by name, as NumPy's .npz file, compressed. As cnn.savez; it takes longer, and the file is
+smaller where numbers repeat.
+@function cnn.savez_compressed
+@tparam text path
+@tparam table|tensor tensors by name or not
+@usage
+cnn.savez_compressed{"masks.npz", masks = cnn.zeros{100, 28, 28, dtype = "uint8"}}
+cnn.load("masks.npz").masks:shape()                      --> {100, 28, 28}
+*/
 static int savez(lua_State *L) {
     const char *who = lcnn_upvalue_name(L);
     bool one_table = lua_gettop(L) == 1 && lua_istable(L, 1); /* with the path in it */
@@ -111,11 +137,15 @@ static int savez(lua_State *L) {
     return 0;
 }
 
-/*** Saves tensors by name as a safetensors file, which appears whole or not at all; PyTorch:
-`safetensors.torch.load_file(path)`.
-@function save_safetensors
-@string path
-@tab tensors by name */
+/*** Saves tensors by name as a safetensors file. PyTorch reads it with safetensors.torch.load_file, Keras by way of
+NumPy. bfloat16 stays bfloat16. The file appears whole or not at all.
+@function cnn.save_safetensors
+@tparam text path
+@tparam table tensors by name
+@usage
+cnn.save_safetensors("w.safetensors", {kernel = cnn.ones{3, 2}, bias = cnn.zeros{2}})
+cnn.load_safetensors("w.safetensors").kernel:shape()     --> {3, 2}
+*/
 static int save_safetensors(lua_State *L) {
     const char *who = "save_safetensors";
     lcnn_args(L, 1, who, (const char *const[]){"path", "tensors", NULL});
@@ -180,12 +210,18 @@ static void read_beginning(lua_State *L, const char *path, char beginning[BEGINN
     if (status != CNN_OK) lcnn_error(L, cnn_fail_in(status, "load"));
 }
 
-/*** Loads what `save`, `savez` and `save_safetensors` save, or NumPy and PyTorch; the file's content tells which it is.
-Elements of other types become the nearest of ours that holds them: float64 and float16 float32, other integers int32
-(an error where one does not fit), bool uint8.
-@function load
-@string path
-@treturn tensor of a .npy file; a table of tensors by name of a .npz or safetensors file */
+/*** Loads arrays from a .npy, .npz or safetensors file; what is in it tells which it is. Elements of other types
+become the nearest of ours: float64 and float16 float32, other integers int32, booleans uint8. Models are loaded by
+cnn.load_model.
+@function cnn.load
+@tparam text path
+@treturn tensor|table a tensor of a .npy file, a table of tensors by name of the others
+@raise a file that is not there, or of another kind; an integer that does not fit int32
+@usage
+cnn.save("x.npy", {1, 2, 3})
+cnn.load("x.npy"):tolist()         --> {1.0, 2.0, 3.0}
+cnn.load "nothing.npy" --> error: load: cannot open nothing.npy: No such file or directory
+*/
 static int load(lua_State *L) {
     lcnn_args(L, 1, "load", (const char *const[]){"path", NULL});
     const char *path = lcnn_check_path(L, 1, "load", "path");
@@ -201,9 +237,14 @@ static int load(lua_State *L) {
 }
 
 /*** Loads a safetensors file.
-@function load_safetensors
-@string path
-@treturn table tensors by name */
+@function cnn.load_safetensors
+@tparam text path
+@treturn table tensors by name; types as of cnn.load
+@usage
+cnn.save_safetensors("w.safetensors", {w = cnn.ones{2}})
+for name, tensor in pairs(cnn.load_safetensors "w.safetensors") do print(name, tensor) end
+--> w	[1. 1.]
+*/
 static int load_safetensors(lua_State *L) {
     lcnn_args(L, 1, "load_safetensors", (const char *const[]){"path", NULL});
     return push_loaded(L, lcnn_check_path(L, 1, "load_safetensors", "path"), cnn_safetensors_load);

@@ -264,8 +264,17 @@ void lcnn_push_json(lua_State *L, const cJSON *json) {
     }
 }
 
-/*** cnn.to_json(value): its JSON text.
-@function to_json */
+/*** A value as JSON text. A table with keys 1, 2, … becomes an array, the empty table too; one with names an object,
+in any order. cnn.null becomes null. Objects whose metatable has a function __json stand for what that returns.
+@function cnn.to_json
+@tparam any value nil, a boolean, finite number or string, or tables of them; whole numbers beyond 2^53 are rounded
+@treturn text
+@raise functions, tensors (t:tolist() first), NaN and infinite numbers, tables with both names and positions, or gaps
+@usage
+cnn.to_json{1, 2.5, "three", true, cnn.null}             --> [1,2.5,"three",true,null]
+cnn.to_json{loss = cnn.tensor{0.5, 0.25}:tolist()}       --> {"loss":[0.5,0.25]}
+cnn.to_json{x = cnn.ones{2}}       --> error: to_json: 'x' cannot be a tensor
+*/
 static int to_json(lua_State *L) {
     luaL_checkany(L, 1);
     lcnn_to_json(L, 1, "to_json");
@@ -273,16 +282,38 @@ static int to_json(lua_State *L) {
     return 1;
 }
 
-/*** cnn.from_json(text): the value.
-@function from_json */
+/*** The value that JSON text stands for. Arrays and objects become tables, null in an array cnn.null; fields that are
+null are left out. Numbers without a fraction are integers.
+@function cnn.from_json
+@tparam text text
+@treturn any
+@raise what is not JSON, or goes on behind it
+@usage
+t = cnn.from_json '{"epochs": 3, "loss": [0.5, null], "note": null}'
+t.epochs, t.loss[1], t.loss[2] == cnn.null, t.note
+--> 3
+--> 0.5
+--> true
+--> nil
+cnn.from_json "[1, 2"  --> error: from_json: not JSON from position 6 on, where the text ends
+*/
 static int from_json(lua_State *L) {
-    const char *text = luaL_checkstring(L, 1);
-    cJSON *parsed = NULL;
-    lcnn_check(L, cnn_json_parse(&parsed, "from_json", text));
+    const char *text = luaL_checkstring(L, 1), *end = NULL;
+    cJSON *parsed = cJSON_ParseWithOpts(text, &end, true);
+    if (!parsed)
+        return lcnn_fail(L, "from_json: not JSON from position %I on%s", (LUAI_UACINT)(end - text + 1),
+                         *end ? "" : ", where the text ends");
     lcnn_own_json(L, parsed);
     lcnn_push_json(L, parsed);
     return 1;
 }
+
+/*** JSON's null, where nil cannot stand: in an array, or for an argument that is to be told as none.
+@field cnn.null
+@usage
+cnn.to_json{1, cnn.null, 3}        --> [1,null,3]
+cnn.from_json "null" == cnn.null   --> true
+*/
 
 int lcnn_open_json(lua_State *L) {
     luaL_newmetatable(L, BOX);

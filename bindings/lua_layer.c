@@ -50,6 +50,13 @@ static int spec_newindex(lua_State *L) {
     return 0;
 }
 
+static int spec_tostring(lua_State *L) {
+    lua_pushliteral(L, "class_name");
+    if (lua_type(L, 1) != LUA_TTABLE || lua_rawget(L, 1) != LUA_TSTRING) lua_pushliteral(L, "nothing");
+    lua_pushfstring(L, "<%s>", lua_tostring(L, -1));
+    return 1;
+}
+
 /* The metatable of the specs of a kind ("optimizer"), to which their files add what these can do. */
 void lcnn_push_spec_type(lua_State *L, const char *kind) {
     const char *name = lua_pushfstring(L, SPEC " %s", kind);
@@ -60,13 +67,13 @@ void lcnn_push_spec_type(lua_State *L, const char *kind) {
         lua_setfield(L, -2, "__index");
         lua_pushcfunction(L, spec_newindex);
         lua_setfield(L, -2, "__newindex");
-        lua_pushcfunction(L, spec_newindex);
-        lua_setfield(L, -2, "__newindex");
+        lua_pushcfunction(L, spec_tostring);
+        lua_setfield(L, -2, "__tostring");
     }
     lua_remove(L, -2);
 }
 
-/*** Checks the arguments of a class and keeps them, with the defaults filled in. */
+/* Checks the arguments of a class and keeps them, with the defaults filled in. */
 static int new_spec(lua_State *L) {
     const cnn_class *class = lua_touserdata(L, lua_upvalueindex(1));
     cJSON *config = lcnn_args_class(L, 1, class);
@@ -146,11 +153,33 @@ static int new_layer(lua_State *L) {
     return 1;
 }
 
-/*** A symbolic tensor through which data enters a model: Input{28, 28, 1} or Input{shape = {28, 28, 1}}.
-@function Input
-@tparam table shape sizes of one sample
-@string[opt] dtype
-@string[opt] name */
+/*** Makes a symbolic tensor, through which data enters a model of cnn.Model.
+It has no elements, only a shape and a dtype; layers that are called on it give further ones. Its first axis is the
+batch, of any size. In a Sequential model it may stand before the first layer.
+@function cnn.Input
+@tparam {int,...}|int shape the sizes of one sample, which may be the call's own table: Input{28, 28, 1}
+@tparam[opt="float32"] string dtype
+@tparam[opt] string name the name of its layer, by which fit takes tables of samples; default: "input_layer",
+"input_layer_1", …
+@tparam[opt] int batch_size ignored: every model takes batches of any size
+@treturn symbolic
+@raise a missing shape; sizes that are no integers or negative
+@usage
+x = cnn.Input{28, 28, 1}
+x                                    --> symbolic tensor float32 (None, 28, 28, 1)
+layers.Flatten{}(x)                  --> symbolic tensor float32 (None, 784)
+cnn.Input()                          --> error: Input: 'shape' (the sizes of one sample) is missing
+*/
+/*** The same function as cnn.Input.
+@function cnn.layers.Input
+@tparam {int,...}|int shape the sizes of one sample
+@tparam[opt="float32"] string dtype
+@tparam[opt] string name
+@tparam[opt] int batch_size ignored
+@treturn symbolic
+@usage
+layers.Input == cnn.Input            --> true
+*/
 static int new_input(lua_State *L) {
     static const char *const names[] = {"*shape", "dtype", "name", "batch_size", NULL};
     lcnn_args(L, 1, "Input", names);
@@ -242,17 +271,59 @@ static bool augments(const cnn_layer *layer) {
     return false;
 }
 
-/*** Applies a layer: layer(x), layer({x1, x2}), layer(x, {training = true}). A model with several outputs gives a table
-of tensors. Without a word on training, layers that augment, and models of such without weights, behave as in training.
-training = false, said of symbolic tensors, holds in training too: batch normalization and dropout stay as in inference. */
+/* What a call says of training, in the table at 3: 1, 0 or, if nothing, -1. */
+static int training_argument(lua_State *L, const cnn_layer *layer) {
+    int said = -1;
+    bool table = lua_type(L, 3) == LUA_TTABLE;
+    bool misplaced = lua_type(L, 2) == LUA_TTABLE && lua_getfield(L, 2, "training") != LUA_TNIL;
+    if ((!table && !lua_isnil(L, 3)) || misplaced)
+        lcnn_fail(L, "%s: options come in a table after the tensor, as in layer(x, {training = true})",
+                  layer->name);
+    for (lua_pushnil(L); table && lua_next(L, 3); lua_pop(L, 1)) {
+        if (lua_type(L, -2) != LUA_TSTRING || strcmp(lua_tostring(L, -2), "training") != 0)
+            lcnn_fail(L, "%s: unknown option '%s' (there is 'training')", layer->name,
+                      luaL_tolstring(L, -2, NULL));
+        said = lua_toboolean(L, -1);
+    }
+    return said;
+}
+
+/*** A layer: what cnn.layers.NAME{…} makes, with its weights, if it has any.
+It is a function of tensors, `layer(x)`, of a list of tensors where it takes several, `layer{a, b}`, and of nested
+tables of numbers. On symbolic tensors it becomes part of a model; on others it computes at once, and a tape can
+differentiate it. The first call, or build, makes the weights, which fit that shape from then on. Called again, it
+is the same layer with the same weights.
+
+`layer(x, {training = true})` computes as in training: Dropout drops, BatchNormalization takes the batch's mean. By
+default it computes as in inference; only layers that augment pictures, and models of nothing else, do by hand what
+they do in training. In models, fit and predict see to this. `training = false`, said on symbolic tensors, holds in
+fit too.
+
+Fields, which are read: `name`; `class_name`; `built`; `weights`, `trainable_weights` and `non_trainable_weights`,
+lists of the tensors themselves, not of copies; each weight by its name, such as `kernel` and `bias` (nil before it
+is built); and the arguments it was made with, such as `units`. `trainable` can be set: false keeps the weights as
+they are in fit. Set it before compile. A layer prints as `<Dense 'dense'>`.
+@field layer
+@usage
+layer = layers.Dense{2, kernel_initializer = "ones"}
+print(layer)                         --> <Dense 'dense', not built>
+layer{{1, 2, 3}}
+--> float32 (1, 2)
+--> [[6. 6.]]
+layer.kernel:shape()                 --> {3, 2}
+layer.units                          --> 2
+layer.kernel[1] = 10
+layer{{1, 2, 3}}:tolist()            --> {{15.0, 15.0}}
+layers.Dropout{0.5}(cnn.ones{4}, {training = false}):tolist()  --> {1.0, 1.0, 1.0, 1.0}
+layer(cnn.ones{1, 3}, true)
+--> error: dense: options come in a table after the tensor, as in layer(x, {training = true})
+*/
 int lcnn_layer_call(lua_State *L) {
     enum { MOST = 64 };
     cnn_layer *layer = lcnn_check_layer(L, 1);
-    bool training = augments(layer), inference = false;
-    if (lua_type(L, 3) == LUA_TTABLE && lua_getfield(L, 3, "training") != LUA_TNIL) {
-        training = lua_toboolean(L, -1);
-        inference = lua_isboolean(L, -1) && !training;
-    }
+    lua_settop(L, 3);
+    int said = training_argument(L, layer);
+    bool training = said < 0 ? augments(layer) : said, inference = said == 0;
     lua_settop(L, 2);
     int type = lua_type(L, 2);
     if (type == LUA_TNIL || type == LUA_TSTRING || type == LUA_TFUNCTION)
@@ -309,9 +380,18 @@ int lcnn_layer_carry(lua_State *L) {
 
 /* ---- methods ------------------------------------------------------------------------------------------------ */
 
-/*** The layer's arguments, as Keras saves them.
+/*** The arguments of a layer or model, as Keras saves them, with the defaults filled in.
+The constructor takes them again: `layers.Dense(layer:get_config())` is an equal layer, of the same name, with new
+weights. Of a model, its whole architecture; model:to_json writes it as text.
 @function layer:get_config
-@treturn table */
+@treturn table
+@usage
+config = layers.Dense{4, activation = "relu"}:get_config()
+config.units, config.use_bias
+--> 4
+--> true
+layers.Dense(config).units           --> 4
+*/
 static int get_config(lua_State *L) {
     if (lcnn_custom_config(L, lcnn_check_layer(L, 1))) return 1;
     const cnn_layer *layer = lcnn_check_layer(L, 1);
@@ -327,8 +407,20 @@ static int get_config(lua_State *L) {
 }
 
 /*** Copies of all weights, in the order of set_weights.
+Those of a model are its layers', in order; those of a layer come as Keras has them: kernel, then bias.
+`layer.weights` are the tensors themselves.
 @function layer:get_weights
-@treturn {tensor,...} */
+@treturn {tensor,...} empty before the layer is built
+@usage
+layer = layers.Dense{2}
+layer:build{1, 3}
+weights = layer:get_weights()
+weights[1]:shape(), weights[2]:shape()
+--> {3, 2}
+--> {2}
+weights[1][1] = 0
+layer.kernel[1]:sum():item() == 0    --> false
+*/
 static int get_weights(lua_State *L) {
     cnn_layer *layer = lcnn_check_layer(L, 1);
     lua_createtable(L, layer->variable_count, 0);
@@ -365,7 +457,17 @@ static void set_weight(lua_State *L, cnn_layer *layer, int i, bool assign) {
 
 /*** Sets all weights; all are checked before the first is changed.
 @function layer:set_weights
-@tparam {tensor,...} weights tensors or nested tables, shaped as get_weights gives them */
+@tparam {tensor,...} weights tensors or nested tables, as many and shaped as those that get_weights gives
+@raise another number of weights; one of another shape; a layer that is not built
+@usage
+layer = layers.Dense{1}
+layer:build{1, 2}
+layer:set_weights{{{1}, {10}}, {100}}
+layer{{2, 3}}:item()                 --> 132.0
+layer:set_weights{{{1}, {10}}}       --> error: set_weights: 'dense' has 2 weights, got 1
+layer:set_weights{{{1, 10}}, {100}}
+--> error: set_weights: weight 1 ('kernel' of 'dense') has shape (2, 1), got (1, 2)
+*/
 static int set_weights(lua_State *L) {
     cnn_layer *layer = lcnn_check_layer(L, 1);
     lua_settop(L, 2);
@@ -379,9 +481,14 @@ static int set_weights(lua_State *L) {
     return 0;
 }
 
-/*** The number of weights' elements.
+/*** How many numbers the weights hold together, trainable or not; 0 before the layer is built.
 @function layer:count_params
-@treturn int */
+@treturn int
+@usage
+layer = layers.Conv2D{32, 3}
+layer:build{1, 28, 28, 1}
+layer:count_params()                 --> 320
+*/
 static int count_params(lua_State *L) {
     const cnn_layer *layer = lcnn_check_layer(L, 1);
     int64_t count = 0;
@@ -390,11 +497,19 @@ static int count_params(lua_State *L) {
     return 1;
 }
 
-/*** Creates the weights for inputs of a shape; calling the layer does so too.
+/*** Makes the weights for inputs of a shape, as the first call does; a layer that is built stays as it is.
 @function layer:build
-@tparam table shape with the batch first, which is ignored (cnn.null or any number) */
+@tparam {int,...} shape with the batch first, which is ignored: any number or cnn.null
+@raise a shape that the layer cannot take
+@usage
+layer = layers.Dense{2}
+layer.kernel                         --> nil
+layer:build{cnn.null, 3}
+layer.kernel:shape()                 --> {3, 2}
+*/
 static int build(lua_State *L) {
     cnn_layer *layer = lcnn_check_layer(L, 1);
+    lua_settop(L, 2);
     int64_t shape[CNN_MAX_RANK];
     lua_Unsigned rank = lua_type(L, 2) == LUA_TTABLE ? lua_rawlen(L, 2) : 0;
     if (rank < 1 || rank > CNN_MAX_RANK)
@@ -542,6 +657,16 @@ static const luaL_Reg metamethods[] = {{"__gc", lcnn_layer_gc},
                                        {"__carry", lcnn_layer_carry},
                                        {NULL, NULL}};
 
+/*** Begins the names of layers and models anew: the next Dense without a name is called "dense" again.
+Layers that exist keep theirs.
+@function cnn.backend.clear_session
+@usage
+layers.Dense{1}.name == "dense", layers.Dense{1}.name == "dense_1"
+--> true
+--> true
+cnn.backend.clear_session()
+layers.Dense{1}.name == "dense"      --> true
+*/
 static int clear_session(lua_State *L) {
     (void)L;
     cnn_clear_session();

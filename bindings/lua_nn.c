@@ -135,7 +135,7 @@ void lcnn_args_mixed(lua_State *L, int first, const char *who, const char *const
     lcnn_args(L, first, who, names);
 }
 
-/*** For the Lua half: args(who, names, …) gives the values of the names, in order. */
+/* For the Lua half: args(who, names, …) gives the values of the names, in order. */
 static int spread_args(lua_State *L) {
     const char *who = luaL_checkstring(L, 1);
     luaL_checktype(L, 2, LUA_TTABLE);
@@ -165,6 +165,265 @@ typedef struct nn_function {
     bool training; /* applied as in training: dropout */
     const char *arguments[MOST_NAMES], *attributes[MOST_NAMES];
 } nn_function;
+
+/*** Each element, or 0 where it is negative: max(x, 0).
+
+All of cnn.nn are TensorFlow's functions of the same names; gradient tapes and models follow them. Arguments come in
+order, with the last ones by name in a table if you like: cnn.nn.conv2d(x, w, {padding = "same"}). Nested tables of
+several rows are to be made tensors first (cnn.tensor).
+@function cnn.nn.relu
+@tparam tensor features
+@treturn tensor float32, in the shape of features
+@usage
+cnn.nn.relu{-1, 0, 2}:tolist()     --> {0.0, 0.0, 2.0}
+*/
+
+/*** Each element kept between 0 and 6: min(max(x, 0), 6).
+@function cnn.nn.relu6
+@tparam tensor features
+@treturn tensor float32, in the shape of features
+@usage
+cnn.nn.relu6{-1, 3, 8}:tolist()    --> {0.0, 3.0, 6.0}
+*/
+
+/*** Each element, times alpha where it is negative.
+@function cnn.nn.leaky_relu
+@tparam tensor features
+@tparam[opt=0.2] number alpha the slope below 0
+@treturn tensor float32, in the shape of features
+@usage
+cnn.nn.leaky_relu({-1, 2}, 0.5):tolist()                 --> {-0.5, 2.0}
+cnn.nn.leaky_relu{-1, 2}           -- TensorFlow's default; that of layers.LeakyReLU is Keras's
+--> float32 (2,)
+--> [-0.2  2. ]
+*/
+
+/*** Each element, where it is negative alpha·(e^x - 1): the exponential linear unit (Clevert et al. 2016).
+@function cnn.nn.elu
+@tparam tensor features
+@tparam[opt=1] number alpha minus the limit far below 0
+@treturn tensor float32, in the shape of features
+@usage
+cnn.nn.elu{-1, 2}
+--> float32 (2,)
+--> [-0.63212...
+*/
+
+/*** The scaled exponential linear unit: scale·elu(x, alpha) with the constants of Klambauer et al. 2017. scale is
+1.0507…, alpha 1.6732…
+@function cnn.nn.selu
+@tparam tensor features
+@treturn tensor float32, in the shape of features
+@usage
+cnn.nn.selu{-1, 0, 1}
+--> float32 (3,)
+--> [-1.1113...
+*/
+
+/*** The logistic function of each element: 1 / (1 + e^-x), between 0 and 1.
+@function cnn.nn.sigmoid
+@tparam tensor x
+@treturn tensor float32, in the shape of x
+@usage
+cnn.nn.sigmoid{0, 100}:tolist()    --> {0.5, 1.0}
+*/
+
+/*** The hyperbolic tangent of each element, between -1 and 1.
+@function cnn.nn.tanh
+@tparam tensor x
+@treturn tensor float32, in the shape of x
+@usage
+cnn.nn.tanh{0, 100}:tolist()       --> {0.0, 1.0}
+*/
+
+/*** log(1 + e^x) of each element: relu with a rounded corner.
+@function cnn.nn.softplus
+@tparam tensor features
+@treturn tensor float32, in the shape of features
+@usage
+cnn.nn.softplus{0, 100}
+--> float32 (2,)
+--> [  0.69314...
+*/
+
+/*** x / (1 + |x|) of each element, between -1 and 1.
+@function cnn.nn.softsign
+@tparam tensor features
+@treturn tensor float32, in the shape of features
+@usage
+cnn.nn.softsign{-1, 1, 3}:tolist() --> {-0.5, 0.5, 0.75}
+*/
+
+/*** x·sigmoid(x) of each element (Elfwing et al. 2018).
+@function cnn.nn.silu
+@tparam tensor features
+@treturn tensor float32, in the shape of features
+@usage
+cnn.nn.silu{-1, 0, 1}
+--> float32 (3,)
+--> [-0.26894...
+*/
+
+/*** x·sigmoid(x) of each element, by its other name: cnn.nn.silu.
+@function cnn.nn.swish
+@tparam tensor features
+@treturn tensor float32, in the shape of features
+@usage
+cnn.allclose(cnn.nn.swish{-1, 1}, cnn.nn.silu{-1, 1})    --> true
+*/
+
+/*** The Gaussian error linear unit of each element: x·Φ(x), where Φ(x) is the share of normally distributed numbers
+below x.
+@function cnn.nn.gelu
+@tparam tensor features
+@tparam[opt=false] bool approximate by tanh, as in Hendrycks and Gimpel 2016
+@treturn tensor float32, in the shape of features
+@usage
+cnn.nn.gelu{-1, 0, 1}
+--> float32 (3,)
+--> [-0.15865...
+cnn.nn.gelu({-1, 0, 1}, {approximate = true})
+--> float32 (3,)
+--> [-0.15880...
+*/
+
+/*** Numbers as probabilities: e^x divided by the sum of e^x along an axis.
+@function cnn.nn.softmax
+@tparam tensor logits at least one axis
+@tparam[opt=-1] int axis the axis of the classes, along which the results add up to 1
+@treturn tensor float32, in the shape of logits
+@usage
+p = cnn.nn.softmax(cnn.tensor{{1, 2, 3}, {5, 5, 5}})
+p:argmax(2):tolist()               --> {3, 1}
+cnn.allclose(p:sum(2), {1, 1})     --> true
+cnn.nn.softmax{1000, 1000}:tolist()                      --> {0.5, 0.5}
+*/
+
+/*** The logarithm of softmax, without its loss of digits where probabilities are small.
+@function cnn.nn.log_softmax
+@tparam tensor logits
+@tparam[opt=-1] int axis the axis of the classes
+@treturn tensor float32, in the shape of logits
+@usage
+cnn.nn.log_softmax{0, 1000}:tolist()                     --> {-1000.0, 0.0}
+*/
+
+/*** Slides filters over pictures: each result is the sum of products of a filter and the picture beneath it, over all
+channels. As in all frameworks of neural networks the filters are not flipped (cnn.signal.correlate2d). With padding
+"valid" the filter stays within the picture, and a side has (size - filter) / stride + 1 results, rounded down; with
+"same" there are zeros around it, the odd one at the end, and size / stride results, rounded up.
+@function cnn.nn.conv2d
+@tparam tensor input [N, height, width, channels]
+@tparam tensor filters [rows, columns, channels / groups, outputs]
+@tparam[opt=1] int|{int,...} strides the step, or {rows, columns}; TensorFlow's {1, rows, columns, 1} too
+@tparam[opt="valid"] "valid"|"same" padding in large letters too
+@tparam[opt=1] int|{int,...} dilations distance of the filter's cells
+@tparam[opt=1] int groups channels and outputs are cut into so many parts, each for itself
+@treturn tensor float32 [N, new height, new width, outputs]
+@raise shapes that do not fit; a filter larger than the picture ("valid")
+@usage
+x = cnn.arange(9):reshape{1, 3, 3, 1}
+w = cnn.tensor{{1, 0}, {0, -1}}:reshape{2, 2, 1, 1}
+cnn.nn.conv2d(x, w):squeeze()
+--> float32 (2, 2)
+--> [[-4. -4.]
+-->  [-4. -4.]]
+cnn.nn.conv2d(x, w, {strides = 2, padding = "same"}):shape()             --> {1, 2, 2, 1}
+cnn.nn.conv2d(x, cnn.ones{5, 5, 1, 1})
+--> error: conv2d: a 5×5 window does not fit an input of shape (1, 3, 3, 1)
+*/
+
+/*** Slides filters over pictures, channel by channel: no result depends on more than one channel.
+@function cnn.nn.depthwise_conv2d
+@tparam tensor input [N, height, width, channels]
+@tparam tensor filter [rows, columns, channels, multiplier]
+@tparam[opt=1] int|{int,...} strides as of cnn.nn.conv2d
+@tparam[opt="valid"] "valid"|"same" padding
+@tparam[opt=1] int|{int,...} dilations distance of the filter's cells
+@treturn tensor float32 [N, new height, new width, channels·multiplier]: the multiplier results of the first channel,
+then those of the second, …
+@usage
+x = cnn.ones{1, 4, 4, 2}
+cnn.nn.depthwise_conv2d(x, cnn.ones{3, 3, 2, 1}):shape() --> {1, 2, 2, 2}
+cnn.nn.depthwise_conv2d(x, cnn.ones{3, 3, 2, 3}):shape() --> {1, 2, 2, 6}
+*/
+
+/*** The greatest element in each window of pictures.
+@function cnn.nn.max_pool2d
+@tparam tensor input [N, height, width, channels]
+@tparam[opt=2] int|{int,...} ksize the window's side, or {rows, columns}; TensorFlow's {1, rows, columns, 1} too
+@tparam[opt] int|{int,...} strides default: the window's sides, so that windows lie side by side
+@tparam[opt="valid"] "valid"|"same" padding as of cnn.nn.conv2d
+@treturn tensor float32 [N, new height, new width, channels]
+@usage
+x = cnn.arange(16):reshape{1, 4, 4, 1}
+cnn.nn.max_pool2d(x, 2):squeeze()
+--> float32 (2, 2)
+--> [[ 5.  7.]
+-->  [13. 15.]]
+cnn.nn.max_pool2d(x, 3, {strides = 1}):shape()           --> {1, 2, 2, 1}
+*/
+
+/*** The mean of each window of pictures; of a window over the edge, of what lies within.
+@function cnn.nn.avg_pool2d
+@tparam tensor input [N, height, width, channels]
+@tparam[opt=2] int|{int,...} ksize the window's side, or {rows, columns}
+@tparam[opt] int|{int,...} strides default: the window's sides
+@tparam[opt="valid"] "valid"|"same" padding as of cnn.nn.conv2d
+@treturn tensor float32 [N, new height, new width, channels]
+@usage
+x = cnn.arange(16):reshape{1, 4, 4, 1}
+cnn.nn.avg_pool2d(x, 2):squeeze()
+--> float32 (2, 2)
+--> [[ 2.5  4.5]
+-->  [10.5 12.5]]
+*/
+
+/*** Adds a number to each channel.
+@function cnn.nn.bias_add
+@tparam tensor value [N, …, channels]: at least two axes
+@tparam tensor bias [channels]
+@treturn tensor float32, in the shape of value
+@usage
+cnn.nn.bias_add({{1, 2}, {3, 4}}, {10, 20})
+--> float32 (2, 2)
+--> [[11. 22.]
+-->  [13. 24.]]
+*/
+
+/*** Sets elements to 0 at random, and scales the others by 1 / (1 - rate), so that the sum stays on average. It does
+so always; layers.Dropout does in training only. Which elements go changes from call to call and follows from
+cnn.set_seed.
+@function cnn.nn.dropout
+@tparam tensor x
+@tparam number rate the share of elements set to 0, from 0 to 1
+@tparam[opt=0] int seed functions with different seeds choose differently
+@treturn tensor float32, in the shape of x
+@usage
+cnn.set_seed(1)
+cnn.nn.dropout(cnn.ones{8}, 0.5)
+--> float32 (8,)
+--> [2. 0. 2. 2. 2. 2. 2. 0.]
+*/
+
+/*** The same elements, which gradient tapes take for constants.
+@function cnn.nn.stop_gradient
+@tparam tensor input
+@treturn tensor float32
+@usage
+x = cnn.Variable(3)
+tape = cnn.GradientTape()
+y = x * cnn.nn.stop_gradient(x)    -- as 3·x
+tape:gradient(y, x):item()         --> 3.0
+*/
+
+/*** The same elements, which gradient tapes take for constants: cnn.nn.stop_gradient.
+@function cnn.stop_gradient
+@tparam tensor input
+@treturn tensor float32
+@usage
+cnn.stop_gradient{1, 2}:tolist()   --> {1.0, 2.0}
+*/
 
 static const nn_function functions[] = {
     {"relu", &cnn_op_relu, 1, false, {"*features"}, {0}},
@@ -307,6 +566,41 @@ static int crossentropy(lua_State *L) {
     lcnn_apply_2(L, op, &attributes, 2, 1);
     return rank == 1 ? 1 : lcnn_apply_reshape(L, lua_gettop(L), rank, shape);
 }
+
+/*** Crossentropy between labels given as probabilities and what softmax makes of logits: -Σ labels·log
+softmax(logits). The mean over samples, which training takes, is cnn.mean of it.
+@function cnn.nn.softmax_cross_entropy_with_logits
+@tparam tensor labels probabilities (one-hot rows, see cnn.one_hot), in the shape of logits
+@tparam tensor logits the classes are on the last axis
+@treturn tensor float32, a number for each sample: the shape of logits without the last axis
+@usage
+cnn.nn.softmax_cross_entropy_with_logits({{0, 1, 0, 0}}, {{0, 0, 0, 0}})     -- log 4
+--> float32 (1,)
+--> [1.38629...
+*/
+
+/*** Crossentropy between labels given as classes and what softmax makes of logits: -log softmax(logits) at the
+label's place.
+@function cnn.nn.sparse_softmax_cross_entropy_with_logits
+@tparam tensor labels classes, counted from 0: in the shape of logits without the last axis
+@tparam tensor logits the classes are on the last axis
+@treturn tensor float32, a number for each sample
+@raise a label that is no class
+@usage
+cnn.nn.sparse_softmax_cross_entropy_with_logits({1, 0}, {{0, 0}, {100, 0}})
+--> float32 (2,)
+--> [0.69314...
+*/
+
+/*** Crossentropy between labels and what sigmoid makes of logits, element by element. With p = sigmoid(logits) it is
+-labels·log p - (1 - labels)·log(1 - p).
+@function cnn.nn.sigmoid_cross_entropy_with_logits
+@tparam tensor labels probabilities from 0 to 1, in the shape of logits
+@tparam tensor logits
+@treturn tensor float32, in that shape
+@usage
+cnn.nn.sigmoid_cross_entropy_with_logits({1, 0}, {0, -100}):round():tolist()             --> {1.0, 0.0}
+*/
 
 static void add_crossentropy(lua_State *L, const char *name, const cnn_op *op) {
     lua_pushlightuserdata(L, (void *)op);

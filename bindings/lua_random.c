@@ -32,8 +32,22 @@ static cnn_tensor *push_new(lua_State *L, cnn_dtype dtype, const char *who) {
     return out;
 }
 
-/*** uniform(shape, minval = 0, maxval = 1, seed): float32 in [minval, maxval).
-@function random.uniform */
+/*** Random numbers that are equally likely everywhere from minval to maxval. All functions of cnn.random draw from
+the default generator, which cnn.set_seed seeds, or, where a seed is told, from one of their own: then the same seed
+gives the same numbers in every call. The numbers never depend on the number of threads.
+@function cnn.random.uniform
+@tparam {int,...}|int shape
+@tparam[opt=0] number minval the least
+@tparam[opt=1] number maxval never drawn itself
+@tparam[opt] int seed
+@treturn tensor float32
+@usage
+cnn.random.uniform{3, seed = 1}
+--> float32 (3,)
+--> [0.89025915 0.8946847  0.5857259 ]
+x = cnn.random.uniform{1000, minval = -1, maxval = 1}
+x:min():item() >= -1 and x:max():item() < 1              --> true
+*/
 static int uniform(lua_State *L) {
     static const char *const names[] = {"*shape", "minval", "maxval", "seed", NULL};
     lcnn_args(L, 1, "uniform", names);
@@ -58,20 +72,65 @@ static int normal_of(lua_State *L, const char *who, fill_normal *fill) {
     return 1;
 }
 
-/*** normal(shape, mean = 0, stddev = 1, seed).
-@function random.normal */
+/*** Normally distributed random numbers.
+@function cnn.random.normal
+@tparam {int,...}|int shape
+@tparam[opt=0] number mean
+@tparam[opt=1] number stddev the standard deviation, not negative
+@tparam[opt] int seed as of cnn.random.uniform
+@treturn tensor float32
+@usage
+x = cnn.random.normal{10000, mean = 5, stddev = 2, seed = 1}
+math.abs(x:mean():item() - 5) < 0.1, math.abs(x:std():item() - 2) < 0.1
+--> true
+--> true
+cnn.random.normal({2, 3}):shape()  --> {2, 3}
+*/
 static int normal(lua_State *L) {
     return normal_of(L, "normal", cnn_random_normal);
 }
 
-/*** truncated_normal(shape, mean = 0, stddev = 1, seed): redrawn beyond two standard deviations.
-@function random.truncated_normal */
+/*** Normally distributed random numbers, drawn again where they are more than two standard deviations from the mean.
+@function cnn.random.truncated_normal
+@tparam {int,...}|int shape
+@tparam[opt=0] number mean
+@tparam[opt=1] number stddev of the distribution before it is cut
+@tparam[opt] int seed as of cnn.random.uniform
+@treturn tensor float32
+@usage
+x = cnn.random.truncated_normal{1000, stddev = 0.1, seed = 1}
+x:abs():max():item() <= 0.2        --> true
+*/
 static int truncated_normal(lua_State *L) {
     return normal_of(L, "truncated_normal", cnn_random_truncated_normal);
 }
 
-/*** randint(shape, minval, maxval, seed): int32 in [minval, maxval).
-@function random.randint */
+/*** Random whole numbers from minval up to, without, maxval.
+@function cnn.random.randint
+@tparam {int,...}|int shape
+@tparam int minval the least
+@tparam int maxval one more than the greatest, as in Keras; rng:integer includes it
+@tparam[opt] int seed as of cnn.random.uniform
+@treturn tensor int32
+@raise bounds that are not whole, or leave nothing between them
+@usage
+cnn.random.randint{5, minval = 0, maxval = 10, seed = 1}
+--> int32 (5,)
+--> [8 8 5 7 6]
+dice = cnn.random.randint({100}, 1, 7)
+dice:min():item() >= 1 and dice:max():item() <= 6        --> true
+*/
+
+/*** Random whole numbers, by NumPy's name: cnn.random.randint.
+@function cnn.random.integers
+@tparam {int,...}|int shape
+@tparam int minval the least
+@tparam int maxval one more than the greatest
+@tparam[opt] int seed as of cnn.random.uniform
+@treturn tensor int32
+@usage
+cnn.random.integers({3}, 0, 10, 1):tolist()              --> {8, 8, 5}
+*/
 static int randint(lua_State *L) {
     static const char *const names[] = {"*shape", "minval", "maxval", "seed", NULL};
     lcnn_args(L, 1, "randint", names);
@@ -88,8 +147,19 @@ static int randint(lua_State *L) {
     return 1;
 }
 
-/*** bernoulli(shape, p = 0.5, seed): uint8, 1 with probability p.
-@function random.bernoulli */
+/*** Random ones and zeros: 1 with probability p.
+@function cnn.random.bernoulli
+@tparam {int,...}|int shape
+@tparam[opt=0.5] number p from 0 to 1
+@tparam[opt] int seed as of cnn.random.uniform
+@treturn tensor uint8
+@usage
+cnn.random.bernoulli{6, p = 1}
+--> uint8 (6,)
+--> [1 1 1 1 1 1]
+heads = cnn.random.bernoulli{1000, p = 0.3, seed = 1}:mean():item()
+math.abs(heads - 0.3) < 0.05       --> true
+*/
 static int bernoulli(lua_State *L) {
     static const char *const names[] = {"*shape", "p", "seed", NULL};
     lcnn_args(L, 1, "bernoulli", names);
@@ -101,8 +171,32 @@ static int bernoulli(lua_State *L) {
     return 1;
 }
 
-/*** permutation(n, seed): the positions 1 … n in random order; permutation(t, seed): t with its rows so.
-@function random.permutation */
+/*** Positions in random order, or a tensor with its rows so.
+@function cnn.random.permutation
+@tparam int|tensor x of a number n, the positions 1 to n
+@tparam[opt] int seed as of cnn.random.uniform
+@treturn tensor int32 of n positions; or a copy of the tensor with its rows in another order
+@usage
+order = cnn.random.permutation(5, 1)
+order
+--> int32 (5,)
+--> [1 3 2 4 5]
+x, y = cnn.tensor{10, 20, 30, 40, 50}, cnn.arange(5)
+x[order]:tolist()      --> {10.0, 30.0, 20.0, 40.0, 50.0}
+y[order]:tolist()      -- in the same order
+--> {0, 2, 1, 3, 4}
+*/
+
+/*** Rows or positions in random order: cnn.random.permutation. A tensor is copied, not shuffled where it is.
+@function cnn.random.shuffle
+@tparam int|tensor x
+@tparam[opt] int seed as of cnn.random.uniform
+@treturn tensor
+@usage
+t = cnn.arange(100)
+u = cnn.random.shuffle(t)
+u:sum():item() == t:sum():item()   --> true
+*/
 static int permutation(lua_State *L) {
     static const char *const names[] = {"x", "seed", NULL};
     lcnn_args(L, 1, "permutation", names);
@@ -124,8 +218,30 @@ static int permutation(lua_State *L) {
     return 1;
 }
 
-/*** cnn.set_seed(n), cnn.utils.set_random_seed(n): from here on every random number follows from n.
-@function set_seed */
+/*** From here on all random numbers of cnn follow from this one: initial weights, the order of samples, dropout,
+augmentation. Without it each run has other ones. Lua's own math.random is not seeded (math.randomseed).
+@function cnn.set_seed
+@tparam int seed
+@usage
+cnn.set_seed(7)
+a = cnn.random.uniform{2}
+cnn.set_seed(7)
+cnn.allclose(a, cnn.random.uniform{2})                   --> true
+*/
+
+/*** From here on all random numbers follow from this one, by Keras's name: cnn.set_seed.
+@function cnn.utils.set_random_seed
+@tparam int seed
+@usage
+cnn.utils.set_random_seed(7)
+*/
+
+/*** From here on all random numbers follow from this one: cnn.set_seed.
+@function cnn.random.set_seed
+@tparam int seed
+@usage
+cnn.random.set_seed(7)
+*/
 static int set_seed(lua_State *L) {
     cnn_set_seed((uint64_t)luaL_checkinteger(L, 1));
     return 0;

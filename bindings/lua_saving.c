@@ -82,14 +82,23 @@ static cnn_load_options load_options(lua_State *L, const char *who, int index, l
 
 /* ---- models ------------------------------------------------------------------------------------------------ */
 
-/*** Reads a model from a file that Keras 2.2 or later, or cnnlua, wrote: HDF5 or .keras, whatever its name. What compile
-was given, and the optimizer's state, are taken over; what cannot be is told on the standard error stream.
-@function load_model
-@string filepath
+/*** Reads a model from a file that Keras (2.2 or later) or cnnlua wrote: HDF5 or .keras, whatever the file's name.
+What compile was given and the optimizer's state are taken over, so that training can go on. What cannot be taken over
+is told in a line on the standard error stream.
+@function cnn.load_model
+@tparam text filepath
 @tparam[opt] table custom_objects constructors of layers written in Lua, by the names of their classes
-@bool[opt=true] compile
+@tparam[opt=true] bool compile whether to take over optimizer, loss and metrics
 @treturn model
-@usage local model = cnn.load_model "MNIST_CNN.hdf5" */
+@raise a file that is not there, or holds no model; a class that is not known
+@usage
+model = cnn.Sequential{layers.Dense{2, input_shape = {3}}}
+model:compile{optimizer = "sgd", loss = "mse"}
+model:save "model.keras"
+again = cnn.load_model "model.keras"
+x = cnn.random.normal{4, 3}
+cnn.allclose(model:predict{x, verbose = 0}, again:predict{x, verbose = 0})               --> true
+*/
 static int load_model(lua_State *L) {
     enum { PATH = 1, OBJECTS, COMPILE };
     static const char *const names[] = {"filepath", "custom_objects", "compile", NULL};
@@ -107,11 +116,16 @@ static int load_model(lua_State *L) {
     return 1;
 }
 
-/*** A model of the architecture that to_json told, with fresh weights.
-@function model_from_json
-@string json
+/*** A model of the architecture that JSON text tells, with new weights, not compiled.
+@function cnn.model_from_json
+@tparam text json from model:to_json, of cnnlua or Keras
 @tparam[opt] table custom_objects constructors of layers written in Lua, by the names of their classes
-@treturn model */
+@treturn model
+@usage
+model = cnn.Sequential{layers.Dense{2, input_shape = {3}}}
+again = cnn.model_from_json(model:to_json())
+again:count_params()               --> 8
+*/
 static int model_from_json(lua_State *L) {
     enum { JSON = 1, OBJECTS };
     lcnn_args(L, 1, "model_from_json", (const char *const[]){"json", "custom_objects", NULL});
@@ -127,11 +141,18 @@ static int model_from_json(lua_State *L) {
     return 1;
 }
 
-/*** Writes the model: architecture, weights and, if it is compiled, optimizer, loss, metrics and the optimizer's state.
-Keras opens the file. It appears whole or not at all.
+/*** Writes the model: architecture, weights and, if it is compiled, optimizer, loss, metrics and the optimizer's
+state. Keras opens the file, cnn.load_model too. It appears whole or not at all.
 @function model:save
-@string filepath NAME.keras, as Keras 3 writes it, or NAME.h5 or NAME.hdf5, as Keras 2 does
-@bool[opt=true] include_optimizer */
+@tparam text filepath NAME.keras, as Keras 3 writes it, or NAME.h5 or NAME.hdf5, as Keras 2 does
+@tparam[opt=true] bool include_optimizer
+@raise another ending; a model that is not built
+@usage
+model = cnn.Sequential{layers.Dense{2, input_shape = {3}}}
+model:save "model.keras"
+model:save "model.h5"
+cnn.load_model("model.h5"):count_params()                --> 8
+*/
 static int save(lua_State *L) {
     enum { PATH = 2, OPTIMIZER };
     cnn_model *model = lcnn_check_model(L, 1);
@@ -141,9 +162,13 @@ static int save(lua_State *L) {
     return 0;
 }
 
-/*** The architecture as JSON text, without weights.
+/*** The architecture as JSON text, without weights, as Keras writes it.
 @function model:to_json
-@treturn string */
+@treturn text
+@usage
+model = cnn.Sequential{layers.Dense{2, input_shape = {3}}}
+cnn.from_json(model:to_json()).class_name                --> Sequential
+*/
 static int to_json(lua_State *L) {
     char *text;
     lcnn_check(L, cnn_model_to_json(&text, lcnn_check_model(L, 1)));
@@ -151,9 +176,16 @@ static int to_json(lua_State *L) {
     return 1;
 }
 
-/*** Writes the weights alone.
+/*** Writes the weights alone. The file appears whole or not at all.
 @function model:save_weights
-@string filepath NAME.weights.h5 as Keras 3 writes it, NAME.h5 or NAME.hdf5 as Keras 2, or NAME.safetensors */
+@tparam text filepath NAME.weights.h5, as Keras 3 writes it, NAME.h5 or NAME.hdf5, as Keras 2 does, or
+NAME.safetensors
+@raise another ending; a model that is not built
+@usage
+model = cnn.Sequential{layers.Dense{2, name = "fc", input_shape = {3}}}
+model:save_weights "w.safetensors"
+cnn.load "w.safetensors"           --> {["fc/bias"] = tensor float32 (2,), ["fc/kernel"] = tensor float32 (3, 2)}
+*/
 static int save_weights(lua_State *L) {
     cnn_model *model = lcnn_check_model(L, 1);
     lcnn_args(L, 2, "save_weights", (const char *const[]){"filepath", NULL});
@@ -161,11 +193,21 @@ static int save_weights(lua_State *L) {
     return 0;
 }
 
-/*** Reads the weights from a file of weights, or of a whole model. All or none of them change.
+/*** Reads the weights from a file of weights, or of a whole model. All of them change, or, after an error, none.
 @function model:load_weights
-@string filepath
-@bool[opt=false] by_name layers get the weights of those of their names in the file; others stay as they are
-@bool[opt=false] skip_mismatch weights of other shapes are left alone, and told, instead of an error */
+@tparam text filepath
+@tparam[opt=false] bool by_name layers get the weights of those of the same name in the file, others stay as they are;
+else all layers with weights in order
+@tparam[opt=false] bool skip_mismatch weights of other shapes are left alone, and told on the standard error stream,
+instead of an error
+@raise a file that does not fit the model
+@usage
+function build() return cnn.Sequential{layers.Dense{2, input_shape = {3}}} end
+a, b = build(), build()
+a:save_weights "w.weights.h5"
+b:load_weights "w.weights.h5"
+cnn.allclose(a:get_weights()[1], b:get_weights()[1])     --> true
+*/
 static int load_weights(lua_State *L) {
     enum { PATH = 2, BY_NAME, SKIP };
     cnn_model *model = lcnn_check_model(L, 1);

@@ -27,13 +27,7 @@ static void check_array(lua_State *L, int index, int rank, const char *who, cons
                   t->rank);
 }
 
-/*** Convolution: b is flipped and slid over a; correlate does not flip. In 1-D NumPy's, with the suffix 2d SciPy's.
-@function signal.convolve
-@param a a tensor or table
-@param b
-@string[opt="full"] mode "full": wherever they overlap; "same": as long as the longer (2d: as a); "valid": where they
-overlap completely
-@treturn tensor int32 if both are of integers, else float32 */
+/* All four; correlation is the entry's number, 2-D its name. */
 static int filter(lua_State *L) {
     static const char *const modes[] = {"full", "same", "valid", NULL};
     const char *who = lcnn_upvalue_name(L);
@@ -58,6 +52,68 @@ static int filter(lua_State *L) {
         if (lcnn_traced(L, i)) lcnn_no_gradient(L, who, i);
     return 1;
 }
+
+/*** Convolution in one dimension: b is flipped and slid over a, and each result is a sum of products; NumPy's
+convolve.
+@function cnn.signal.convolve
+@tparam tensor a one axis, not empty
+@tparam tensor b one axis, not empty
+@tparam[opt="full"] "full"|"same"|"valid" mode "full": wherever they overlap; "same": the middle of that, as long as
+the longer; "valid": where they overlap wholly
+@treturn tensor int32 if both are of integers (kept within its range), else float32
+@usage
+cnn.signal.convolve({1, 2, 3}, {0, 1, 0.5})
+--> float32 (5,)
+--> [0.  1.  2.5 4.  1.5]
+cnn.signal.convolve({1, 2, 3}, {0, 1, 0.5}, "same"):tolist()             --> {1.0, 2.5, 4.0}
+cnn.signal.convolve({1, 2, 3}, {0, 1, 0.5}, "valid"):tolist()            --> {2.5}
+cnn.signal.convolve({1, 2, 3}, {1, 1}):dtype()           --> int32
+*/
+
+/*** Cross-correlation in one dimension: b is slid over a as it is, not flipped; NumPy's correlate, whose own
+default is "valid".
+@function cnn.signal.correlate
+@tparam tensor a one axis, not empty
+@tparam tensor b one axis, not empty
+@tparam[opt="full"] "full"|"same"|"valid" mode "full": wherever they overlap; "same": the middle of that, as long as
+the longer; "valid": where they overlap wholly
+@treturn tensor int32 if both are of integers (kept within its range), else float32
+@usage
+cnn.signal.correlate({1, 2, 3}, {0, 1, 0.5}, "full")
+--> float32 (5,)
+--> [0.5 2.  3.5 3.  0. ]
+cnn.signal.correlate({1, 2, 3}, {0, 1, 0.5}, {mode = "valid"}):tolist()  --> {3.5}
+*/
+
+/*** Convolution in two dimensions: b is flipped both ways and slid over a; SciPy's convolve2d.
+@function cnn.signal.convolve2d
+@tparam tensor a two axes, not empty
+@tparam tensor b two axes, not empty
+@tparam[opt="full"] "full"|"same"|"valid" mode "full": wherever they overlap; "same": the middle of that, in the shape
+of a; "valid": where they overlap wholly
+@treturn tensor int32 if both are of integers (kept within its range), else float32
+@usage
+cnn.signal.convolve2d({{1, 2}, {3, 4}}, {{1, 0}, {0, -1}})
+--> int32 (3, 3)
+--> [[ 1  2  0]
+-->  [ 3  3 -2]
+-->  [ 0 -3 -4]]
+*/
+
+/*** Cross-correlation in two dimensions: b is slid over a as it is; SciPy's correlate2d, and what Conv2D does.
+@function cnn.signal.correlate2d
+@tparam tensor a two axes, not empty
+@tparam tensor b two axes, not empty
+@tparam[opt="full"] "full"|"same"|"valid" mode "full": wherever they overlap; "same": the middle of that, in the shape
+of a; "valid": where they overlap wholly
+@treturn tensor int32 if both are of integers (kept within its range), else float32
+@usage
+picture = {{1, 2, 3}, {4, 5, 6}, {7, 8, 9}}
+cnn.signal.correlate2d(picture, {{1, 0}, {0, -1}}, "valid")
+--> int32 (2, 2)
+--> [[-4 -4]
+-->  [-4 -4]]
+*/
 
 static const lcnn_entry functions[] = {{"convolve", filter, 0},
                                        {"correlate", filter, 1},

@@ -5,6 +5,7 @@
  * such tensors too. */
 #include "lua_cnn.h"
 #include "lua_op.h"
+#include "base/text.h"
 #include "ops/tape.h"
 #include "tensor/tensor.h"
 
@@ -16,23 +17,40 @@
 
 /* ---- the tape -------------------------------------------------------------------------------------------- */
 
+/*** What records a computation and differentiates it: made by cnn.GradientTape, closed by `local tape <close>`.
+@field tape
+@usage
+x = cnn.Variable(3)
+tape = cnn.GradientTape()
+tape:gradient(x ^ 2, x):item()     --> 6.0
+*/
+
 static cnn_tape *check_tape(lua_State *L, int arg) {
     cnn_tape **box = luaL_checkudata(L, arg, TAPE);
     return *box;
 }
 
-/*** Records what is computed, to differentiate it. It opens at once, and follows trainable variables, watched tensors and
-what is made of them, until it is closed or gradient is called.
-@function GradientTape
-@bool[opt=false] persistent gradient may be called several times
-@bool[opt=true] watch_accessed_variables follow trainable variables without being told
+/*** Records what is computed, to differentiate it. It records from the call on, and follows trainable variables
+(cnn.Variable, the weights of layers), tensors it is told to watch, and all that is made of them in float32, until it
+is closed or asked for gradients. `local tape <close>` closes it at the block's end. Tapes may lie within each other.
+What a tape follows must not be changed in place before it was asked.
+@function cnn.GradientTape
+@tparam[opt=false] bool persistent whether it may be asked for gradients more than once; it then keeps all it recorded
+@tparam[opt=true] bool watch_accessed_variables whether it follows trainable variables unasked
+@treturn tape
 @usage
-local loss, grads
-do
-  local tape <close> = cnn.GradientTape()
-  loss = (w * x):square():mean()
-  grads = tape:gradient(loss, {w})
-end */
+w = cnn.Variable{2, -1}
+x, y = cnn.tensor{{1, 2}, {3, 4}}, cnn.tensor{1, 5}
+tape = cnn.GradientTape()
+loss = (x:matmul(w) - y):square():mean()
+gradient = tape:gradient(loss, w)
+gradient               -- 2/n · transposed x · (x·w - y)
+--> float32 (2,)
+--> [-10. -14.]
+w:assign_sub(gradient * 0.125)     -- a step down the slope
+--> float32 (2,)
+--> [3.25 0.75]
+*/
 static int new_tape(lua_State *L) {
     static const char *const names[] = {"persistent", "watch_accessed_variables", NULL};
     lcnn_args(L, 1, TAPE, names);
@@ -60,9 +78,17 @@ static int tape_gc(lua_State *L) {
     return 0;
 }
 
-/*** Follows tensors that are no variables.
+/*** Follows tensors that are no trainable variables, from here on.
 @function tape:watch
-@param tensors a tensor or a table of them */
+@tparam tensor|{tensor,...} tensors float32
+@usage
+x = cnn.tensor{1, 2, 3}
+tape = cnn.GradientTape()
+tape:watch(x)
+tape:gradient(x:square(), x)
+--> float32 (3,)
+--> [2. 4. 6.]
+*/
 static int watch(lua_State *L) {
     cnn_tape *tape = check_tape(L, 1);
     luaL_checkany(L, 2);
@@ -79,7 +105,14 @@ static int watch(lua_State *L) {
 }
 
 /*** Forgets everything, what is watched too, and records anew.
-@function tape:reset */
+@function tape:reset
+@usage
+w = cnn.Variable(3)
+tape = cnn.GradientTape()
+unwanted = w ^ 2
+tape:reset()
+tape:gradient(2 * w, w):item()     --> 2.0
+*/
 static int reset(lua_State *L) {
     cnn_tape_reset(check_tape(L, 1));
     return 0;
@@ -93,9 +126,19 @@ static int resume(lua_State *L) {
     return 0;
 }
 
-/*** Stops recording; what is recorded stays. The value returned resumes when it is closed:
-`do local pause <close> = tape:stop_recording() … end`.
-@function tape:stop_recording */
+/*** Stops recording until the value it returns is closed; what was recorded stays.
+@function tape:stop_recording
+@treturn userdata to be declared `<close>`: where its block ends, the tape goes on
+@usage
+w = cnn.Variable(3)
+tape = cnn.GradientTape()
+y = w * w
+do
+  local pause <close> = tape:stop_recording()
+  constant = w * 10
+end
+tape:gradient(y + constant, w):item()                    --> 6.0
+*/
 static int stop_recording(lua_State *L) {
     cnn_tape_stop(check_tape(L, 1));
     lua_newuserdatauv(L, 0, 1);
@@ -186,14 +229,30 @@ static bool wants_zeros(lua_State *L, int arg) {
     return choice[0] == 'z';
 }
 
-/*** The derivatives of the target (of the sum of its elements) with respect to each source. May be called after the tape
-is closed; more than once only if it is persistent.
+/*** The derivatives of a tensor with respect to others. Of a target with several elements it is the derivative of
+their sum. The tape stops recording; a persistent one goes on, and may be asked again. It may be asked after it was
+closed too.
 @function tape:gradient
-@tparam tensor target
-@param sources a tensor or variable, or nested tables of them
-@tparam[opt] tensor output_gradients shaped as the target: weights of its elements in that sum
-@string[opt="none"] unconnected_gradients "zero": zeros instead of nil where the target does not depend on a source
-@return what sources is, with gradients in the places of tensors */
+@tparam tensor target computed while the tape recorded
+@tparam tensor|table sources a tensor or variable, or tables of them, one within the other
+@tparam[opt] tensor output_gradients weights of the target's elements in their sum, in its shape
+@tparam[opt="none"] "none"|"zero" unconnected_gradients what stands for the gradient of a source on which the target
+does not depend: nil, or zeros
+@treturn tensor|table as sources, with gradients in the places of tensors: float32, in their shapes
+@raise a target that was not recorded; a second call, if the tape is not persistent; a function without derivative on
+the way, such as astype to integers or argmax
+@usage
+a, b = cnn.Variable(2), cnn.Variable(5)
+tape = cnn.GradientTape{persistent = true}
+y = a * a * b
+grads = tape:gradient(y, {a = a, b = b})
+grads.a:item(), grads.b:item()
+--> 20.0
+--> 4.0
+tape:gradient(a * 3, {a, b})[2]    -- does not depend on b
+--> nil
+tape:gradient(y, a, {output_gradients = cnn.tensor(0.5)}):item()           --> 10.0
+*/
 static int gradient(lua_State *L) {
     enum { TARGET = 2, SOURCES, OUTPUT_GRADIENTS, UNCONNECTED, LIST, STRUCTURE, SOURCE_REFS, GRADIENT_REFS };
     cnn_tape *tape = check_tape(L, 1);
@@ -265,13 +324,28 @@ static void variable_arguments(lua_State *L, const char *const *names) {
     lcnn_args(L, 1, "Variable", names);
 }
 
-/*** A tensor with a value of its own that training changes: tapes follow it, optimizers and assign change it in place.
-@function Variable
-@param value a tensor (copied), a number or nested tables
-@string[opt] name
-@bool[opt=true] trainable whether tapes follow it unasked
-@string[opt] dtype
-@treturn tensor with the methods assign, assign_add, assign_sub and read */
+/*** A tensor that training changes: gradient tapes follow it unasked, optimizers and its methods assign, assign_add
+and assign_sub change it in place. Its fields name and trainable hold these. Everything else it does as any tensor;
+what is computed of it is a plain tensor. Several elements may stand in the table beside the names: cnn.Variable{1, 2,
+name = "w"}.
+@function cnn.Variable
+@tparam tensor|table|number value copied
+@tparam[opt=true] bool trainable whether tapes follow it unasked; never those of other types than float32
+@tparam[opt] text name
+@tparam[opt] text dtype default: that of the value, float32 of numbers
+@treturn variable a tensor
+@usage
+w = cnn.Variable(cnn.zeros{2}, {name = "weights"})
+w:assign_add{1, 2}
+--> float32 (2,)
+--> [1. 2.]
+w.name, w.trainable
+--> weights
+--> true
+optimizer = cnn.optimizers.SGD{0.5}
+optimizer:apply_gradients({cnn.tensor{1, 1}}, {w})
+w:tolist()             --> {0.5, 1.5}
+*/
 static int new_variable(lua_State *L) {
     static const char *const names[] = {"value", "trainable", "name", "dtype", NULL};
     variable_arguments(L, names);
@@ -297,9 +371,39 @@ static int new_variable(lua_State *L) {
 
 enum { ASSIGN, ASSIGN_ADD, ASSIGN_SUB };
 
-/*** Gives a tensor new values of its shape, in place; assign_add and assign_sub add to them. Returns the tensor.
+/*** Gives a tensor new values, in place.
 @function tensor:assign
-@param value a tensor of the same shape, or what becomes one */
+@tparam tensor|table|number value of the same shape; its elements become those of the tensor's type
+@treturn tensor itself
+@raise another shape; a value, or a tensor made of others, that a gradient tape follows
+@usage
+w = cnn.Variable{1, 2}
+w:assign{3, 4}
+--> float32 (2,)
+--> [3. 4.]
+w:assign{1, 2, 3}
+--> error: assign: the value must have the tensor's shape (2,), got (3,)
+*/
+
+/*** Adds to a tensor, in place.
+@function tensor:assign_add
+@tparam tensor|table|number value of the same shape
+@treturn tensor itself
+@usage
+steps = cnn.Variable(0)
+steps:assign_add(1)
+steps:item()           --> 1.0
+*/
+
+/*** Subtracts from a tensor, in place.
+@function tensor:assign_sub
+@tparam tensor|table|number value of the same shape
+@treturn tensor itself
+@usage
+w, gradient = cnn.Variable{1, 2}, cnn.tensor{10, -10}
+w:assign_sub(gradient * 0.1)
+w:tolist()             --> {0.0, 3.0}
+*/
 static int assign(lua_State *L) {
     const char *who = lcnn_upvalue_name(L);
     int op = lcnn_upvalue_op(L);
@@ -309,8 +413,10 @@ static int assign(lua_State *L) {
     lcnn_to_tensor(L, 2);
     cnn_tensor *made = NULL, *target = lcnn_check_tensor(L, 1), *value = lcnn_check_eager(L, 2, who);
     if (!cnn_same_shape(target, value)) {
-        lcnn_push_shape(L, target->rank, target->shape);
-        lcnn_fail(L, "%s: the value must have the tensor's shape", who);
+        char expected[CNN_SHAPE_TEXT], came[CNN_SHAPE_TEXT];
+        lcnn_fail(L, "%s: the value must have the tensor's shape %s, got %s", who,
+                  cnn_shape_text(expected, sizeof expected, target->rank, target->shape),
+                  cnn_shape_text(came, sizeof came, value->rank, value->shape));
     }
     if (cnn_tape_follows(&value, 1))
         lcnn_fail(L, "%s: a gradient tape follows the value, and cannot follow it into another tensor", who);

@@ -4,12 +4,55 @@
  * A tensor is a userdata that holds one reference and gives it back when collected, closed by t:close(), or
  * left by `local t <close>`. Axes and positions count from 1 here, negative ones from the end; ranges
  * {from, to} include both ends, as string.sub's do. */
-#include "lua_cnn.h"
+#include "lua_op.h"
 #include "base/text.h"
+#include "tensor/tensor.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+/*** An array of numbers with any number of axes up to 8, as NumPy's ndarray: what cnn computes with. The elements are
+of one type: float32 (the usual), uint8 (pictures, masks), int32 (labels, positions) or bfloat16. They lie in memory
+one after the other, the last axis fastest. Axes and positions count from 1, negative ones from the end.
+
+Indexing: of a vector t[i] is a number, else row i, which shares the tensor's memory. t[{i, {from, to, step}, nil}] is
+a copy: on each axis an integer picks a position and drops the axis, a range picks positions (both ends are included,
+as in string.sub), nil takes all; axes not told are taken whole. If integers pick one element it is a number.
+t[positions] picks rows by a tensor of positions, t[mask] those where a uint8 tensor of #t elements is not 0. t[…] =
+value writes a number, or what broadcasts to the place; positions and masks in tensors cannot be written to (see
+cnn.where). A position that is not there is an error; ends of ranges are cut to what is there. `for i, row in
+pairs(t)` goes through the first axis.
+
+Operators: + - * / // % ^ and unary - go element by element and broadcast, with numbers and nested tables too (cnn.add
+tells of the types). #t is the size of the first axis. tostring(t) writes it as NumPy does. t == u asks whether both
+are the same tensor (elements are compared by cnn.equal and cnn.allclose); t < u and t <= u take tensors of one
+element.
+
+`local t <close>` gives the memory back at the block's end; else the collector does (tensor:close).
+@field tensor
+@usage
+t = cnn.arange(6):reshape{2, 3}
+t
+--> int32 (2, 3)
+--> [[0 1 2]
+-->  [3 4 5]]
+t[2][3], t[{2, 3}], t[{-1, -1}]
+--> 5
+--> 5
+--> 5
+t[{nil, {2, 3}}]       -- all rows, columns 2 to 3
+--> int32 (2, 2)
+--> [[1 2]
+-->  [4 5]]
+t[1] = {7, 8, 9}
+t[{nil, 1}] = 0
+t * 10 + {1, 2, 3}     -- the table becomes float32
+--> float32 (2, 3)
+--> [[ 1. 82. 93.]
+-->  [ 1. 42. 53.]]
+t[3]                   --> error: index: position 3 is out of range for axis 1 of size 2 (positions count from 1)
+*/
 
 /* ---- the userdata and the collector -------------------------------------------------------------------- */
 
@@ -80,9 +123,17 @@ cnn_tensor *lcnn_check_eager(lua_State *L, int arg, const char *who) {
     return tensor;
 }
 
-/*** Gives the memory back at once; whoever uses the tensor afterwards gets an error. `local t <close>` does
-it.
-@function tensor:close */
+/*** Gives the tensor's memory back at once; whoever uses it afterwards gets an error. Usually the collector does
+this, which knows how big tensors are. Memory that is shared (rows, reshaped tensors) goes with the last tensor that
+uses it. A variable declared `<close>` is closed at the end of its block.
+@function tensor:close
+@usage
+t = cnn.ones{3}
+t:close()
+tostring(t)            --> tensor (closed)
+t + 1                  --> error: bad argument #1 to 'add' (the tensor is closed)
+do local u <close> = cnn.zeros{1000, 1000} end
+*/
 static int tensor_close(lua_State *L) {
     cnn_tensor **box = luaL_checkudata(L, 1, LCNN_TENSOR);
     cnn_tensor *tensor = *box;
@@ -101,9 +152,13 @@ void lcnn_push_number(lua_State *L, const cnn_tensor *t, int64_t position) {
         lua_pushnumber(L, value);
 }
 
-/* As cnn_cast: towards zero. */
+/* What a number becomes in a tensor of integers: towards zero, as cnn_cast. */
+double lcnn_fit_number(cnn_dtype dtype, double value) {
+    return dtype == CNN_UINT8 || dtype == CNN_INT32 ? trunc(value) : value;
+}
+
 void lcnn_set_number(cnn_tensor *t, int64_t position, double value) {
-    cnn_tensor_set(t, position, t->dtype == CNN_UINT8 || t->dtype == CNN_INT32 ? trunc(value) : value);
+    cnn_tensor_set(t, position, lcnn_fit_number(t->dtype, value));
 }
 
 /* Where in a nested table a conversion stands, for its messages. */
@@ -162,6 +217,7 @@ static void push_converted(lua_State *L, int index, int dtype) {
     while (lua_type(L, -1) == LUA_TTABLE) {
         if (rank == CNN_MAX_RANK) lcnn_fail(L, "tensor: the table is nested more than %d deep", CNN_MAX_RANK);
         shape[rank] = (int64_t)lua_rawlen(L, -1);
+        if (shape[rank] == 0) lcnn_check_names(L, -1, "tensor", "dtype");
         if (shape[rank++] == 0) break;
         lua_rawgeti(L, -1, 1);
     }
@@ -181,7 +237,7 @@ cnn_tensor *lcnn_to_dtype(lua_State *L, int index, int dtype) {
     if (tensor) return tensor;
     int type = lua_type(L, index);
     if (type != LUA_TNUMBER && type != LUA_TBOOLEAN && type != LUA_TTABLE)
-        luaL_typeerror(L, index, LCNN_TENSOR);
+        luaL_typeerror(L, index, "tensor, number or table");
     push_converted(L, index, dtype);
     lua_replace(L, index);
     return lcnn_check_tensor(L, index);
@@ -193,15 +249,38 @@ cnn_tensor *lcnn_to_tensor(lua_State *L, int index) {
 
 /* ---- making tensors ------------------------------------------------------------------------------------ */
 
-/*** cnn.tensor(value [, dtype]): from a number or nested tables, float32 unless told otherwise (uint8 if of
-booleans); from a tensor, a copy.
-@function tensor */
+/*** A tensor of a number or of nested tables, or a copy of a tensor. All tables of one depth must have equal lengths.
+Numbers become float32 unless dtype tells otherwise; where the first element is true or false, booleans become uint8 1
+and 0. For integers, fractions are cut off, what is too large for the type becomes its largest value, and NaN becomes
+0. A lone table may have the dtype as a field: cnn.tensor{1, 2, dtype = "int32"}.
+@function cnn.tensor
+@tparam number|bool|table|tensor value of at most 8 nested tables
+@tparam[opt] text dtype default: float32, uint8 of booleans, a tensor's own
+@treturn tensor with memory of its own
+@raise a ragged table; an element that is no number; a name in the table other than dtype
+@usage
+cnn.tensor{{1, 2, 3}, {4, 5, 6}}
+--> float32 (2, 3)
+--> [[1. 2. 3.]
+-->  [4. 5. 6.]]
+cnn.tensor({-1.5, 2.7, 300}, "uint8")
+--> uint8 (3,)
+--> [  0   2 255]
+cnn.tensor{true, false}:dtype()    --> uint8
+cnn.tensor(7):shape()              --> {}
+cnn.tensor{{1, 2}, {3}}
+--> error: tensor: the table is ragged: [2] must hold 2 elements as its neighbours do, got 1 of them
+*/
 static int new_tensor(lua_State *L) {
-    if (lua_gettop(L) == 1 && lua_type(L, 1) == LUA_TTABLE) {
-        lua_pushliteral(L, "dtype");
-        lua_rawget(L, 1);
-    }
     lua_settop(L, 2);
+    if (lua_type(L, 1) == LUA_TTABLE) {
+        lcnn_check_names(L, 1, "tensor", lua_isnil(L, 2) ? "dtype" : NULL);
+        if (lua_isnil(L, 2)) {
+            lua_pushliteral(L, "dtype");
+            lua_rawget(L, 1);
+            lua_replace(L, 2);
+        }
+    }
     int dtype = lua_isnil(L, 2) ? -1 : (int)lcnn_opt_dtype(L, 2, "tensor", CNN_FLOAT32);
     cnn_tensor *source = lcnn_test_tensor(L, 1), *out = NULL;
     if (source)
@@ -220,9 +299,37 @@ static int64_t check_count(lua_State *L, int arg, const char *who, const char *n
     return count;
 }
 
-/*** A tensor of zeros; `ones` is one of ones. cnn.zeros{2, 3}, cnn.ones{2, 3, dtype = "int32"}, cnn.ones({2,
-3}, "uint8").
-@function zeros */
+/*** A tensor of zeros.
+@function cnn.zeros
+@tparam {int,...}|int shape a size for each axis; 0 is allowed, {} gives a single number
+@tparam[opt="float32"] text dtype float32, uint8, int32 or bfloat16
+@treturn tensor
+@raise a negative size, more than 8 axes, more than 2^40 bytes
+@usage
+cnn.zeros{2, 3}
+--> float32 (2, 3)
+--> [[0. 0. 0.]
+-->  [0. 0. 0.]]
+cnn.zeros{2, dtype = "int32"}
+--> int32 (2,)
+--> [0 0]
+cnn.zeros({2}, "int32"):dtype()    --> int32
+*/
+
+/*** A tensor of ones.
+@function cnn.ones
+@tparam {int,...}|int shape a size for each axis
+@tparam[opt="float32"] text dtype float32, uint8, int32 or bfloat16
+@treturn tensor
+@usage
+cnn.ones{2, 2} * 3
+--> float32 (2, 2)
+--> [[3. 3.]
+-->  [3. 3.]]
+cnn.ones{4, dtype = "uint8"}
+--> uint8 (4,)
+--> [1 1 1 1]
+*/
 static int constant(lua_State *L) {
     static const char *const names[] = {"*shape", "dtype", NULL};
     const char *who = lcnn_upvalue_name(L);
@@ -235,8 +342,21 @@ static int constant(lua_State *L) {
     return lcnn_push_result(L, cnn_tensor_full(&out, dtype, rank, shape, lcnn_upvalue_op(L)), &out);
 }
 
-/*** cnn.full({2, 3}, 7 [, dtype]), cnn.full{2, 3, fill_value = 7}.
-@function full */
+/*** A tensor with the same number everywhere.
+@function cnn.full
+@tparam {int,...}|int shape a size for each axis
+@tparam number fill_value the number; for integers its fraction is cut off, and it is kept within the type
+@tparam[opt="float32"] text dtype float32, uint8, int32 or bfloat16
+@treturn tensor
+@usage
+cnn.full({2, 3}, 7)
+--> float32 (2, 3)
+--> [[7. 7. 7.]
+-->  [7. 7. 7.]]
+cnn.full{3, fill_value = 300, dtype = "uint8"}
+--> uint8 (3,)
+--> [255 255 255]
+*/
 static int full(lua_State *L) {
     static const char *const names[] = {"*shape", "fill_value", "dtype", NULL};
     int64_t shape[CNN_MAX_RANK];
@@ -245,22 +365,59 @@ static int full(lua_State *L) {
     double value = lcnn_check_number(L, 2, "full", "fill_value");
     cnn_dtype dtype = lcnn_opt_dtype(L, 3, "full", CNN_FLOAT32);
     cnn_tensor *out = NULL;
-    return lcnn_push_result(L, cnn_tensor_full(&out, dtype, rank, shape, value), &out);
+    return lcnn_push_result(L, cnn_tensor_full(&out, dtype, rank, shape, lcnn_fit_number(dtype, value)),
+                            &out);
 }
 
-/*** Zeros (`ones_like`: ones) in the shape and, unless told otherwise, the dtype of another: cnn.zeros_like(t
-[, dtype]).
-@function zeros_like */
+/*** Zeros in the shape and the type of another tensor.
+@function cnn.zeros_like
+@tparam tensor x
+@tparam[opt] text dtype default: that of x
+@treturn tensor
+@usage
+cnn.zeros_like(cnn.tensor({1, 2, 3}, "int32"))
+--> int32 (3,)
+--> [0 0 0]
+*/
+
+/*** Ones in the shape and the type of another tensor.
+@function cnn.ones_like
+@tparam tensor x
+@tparam[opt] text dtype default: that of x
+@treturn tensor
+@usage
+cnn.ones_like(cnn.zeros{2, 2}, "uint8")
+--> uint8 (2, 2)
+--> [[1 1]
+-->  [1 1]]
+*/
 static int constant_like(lua_State *L) {
-    cnn_tensor *like = lcnn_check_eager(L, 1, lcnn_upvalue_name(L)), *out = NULL;
-    cnn_dtype dtype = lcnn_opt_dtype(L, 2, lcnn_upvalue_name(L), like->dtype);
+    const char *who = lcnn_upvalue_name(L);
+    lcnn_args_mixed(L, 1, who, (const char *const[]){"*x", "dtype", NULL});
+    lcnn_to_tensor(L, 1);
+    cnn_tensor *like = lcnn_check_eager(L, 1, who), *out = NULL;
+    cnn_dtype dtype = lcnn_opt_dtype(L, 2, who, like->dtype);
     return lcnn_push_result(L, cnn_tensor_full(&out, dtype, like->rank, like->shape, lcnn_upvalue_op(L)),
                             &out);
 }
 
-/*** cnn.arange(stop), cnn.arange(start, stop [, step]), each with a dtype after or by name: the stop is
-excluded. Of integers an int32 tensor, else float32.
-@function arange */
+/*** Numbers at equal distances: start, start + step, … up to stop, which is left out. cnn.arange(stop) starts at 0.
+The dtype may also be the last argument after fewer numbers: cnn.arange(3, "float32").
+@function cnn.arange
+@tparam[opt=0] number start the first number
+@tparam number stop not reached
+@tparam[opt=1] number step may be negative, not 0
+@tparam[opt] text dtype default: int32 if all three are integers, else float32
+@treturn tensor of one axis; empty if the step leads away from stop
+@usage
+cnn.arange(4)
+--> int32 (4,)
+--> [0 1 2 3]
+cnn.arange(1, 2, 0.25)
+--> float32 (4,)
+--> [1.   1.25 1.5  1.75]
+cnn.arange(5, 0, -2):tolist()      --> {5, 3, 1}
+*/
 static int arange(lua_State *L) {
     static const char *const names[] = {"start", "stop", "step", "dtype", NULL};
     lcnn_args(L, 1, "arange", names);
@@ -272,6 +429,10 @@ static int arange(lua_State *L) {
     }
     if (lua_isnil(L, 2)) {
         lua_copy(L, 1, 2);
+        lua_pushnil(L);
+        lua_replace(L, 1);
+    }
+    if (lua_isnil(L, 1)) {
         lua_pushinteger(L, 0);
         lua_replace(L, 1);
     }
@@ -288,8 +449,17 @@ static int arange(lua_State *L) {
     return lcnn_push_result(L, cnn_arange(&out, dtype, start, stop, step), &out);
 }
 
-/*** cnn.linspace(start, stop [, num]): num values (50), evenly spaced from start to stop, both included.
-@function linspace */
+/*** Numbers at equal distances from start to stop, both of which are included.
+@function cnn.linspace
+@tparam number start
+@tparam number stop
+@tparam[opt=50] int num how many
+@treturn tensor float32, of one axis
+@usage
+cnn.linspace(0, 1, 5)
+--> float32 (5,)
+--> [0.   0.25 0.5  0.75 1.  ]
+*/
 static int linspace(lua_State *L) {
     static const char *const names[] = {"start", "stop", "num", NULL};
     lcnn_args(L, 1, "linspace", names);
@@ -297,7 +467,7 @@ static int linspace(lua_State *L) {
            stop = lcnn_check_number(L, 2, "linspace", "stop");
     int64_t num = lua_isnil(L, 3) ? 50 : check_count(L, 3, "linspace", "num");
     cnn_tensor *out = NULL;
-    lcnn_check(L, cnn_tensor_new(&out, CNN_FLOAT32, 1, &num));
+    lcnn_check(L, cnn_tensor_alloc_for("linspace", &out, CNN_FLOAT32, 1, &num));
     float *values = cnn_f32(out);
     for (int64_t i = 0; i < num; i++) {
         double part = num > 1 ? (double)i / (double)(num - 1) : 0;
@@ -307,8 +477,18 @@ static int linspace(lua_State *L) {
     return 1;
 }
 
-/*** cnn.eye(rows [, columns [, dtype]]).
-@function eye */
+/*** A matrix with ones on its diagonal and zeros elsewhere.
+@function cnn.eye
+@tparam int rows
+@tparam[opt] int columns default: as many as rows
+@tparam[opt="float32"] text dtype float32, uint8, int32 or bfloat16
+@treturn tensor [rows, columns]
+@usage
+cnn.eye(2, 3)
+--> float32 (2, 3)
+--> [[1. 0. 0.]
+-->  [0. 1. 0.]]
+*/
 static int eye(lua_State *L) {
     static const char *const names[] = {"rows", "columns", "dtype", NULL};
     lcnn_args(L, 1, "eye", names);
@@ -319,8 +499,21 @@ static int eye(lua_State *L) {
     return lcnn_push_result(L, cnn_eye(&out, dtype, rows, columns), &out);
 }
 
-/*** cnn.one_hot(labels, depth): adds an axis of depth classes; labels count from 0.
-@function one_hot */
+/*** Labels as rows of zeros with a one at the label's place. Labels count from 0, as in Keras: they are data, not
+positions. See also cnn.utils.to_categorical.
+@function cnn.one_hot
+@tparam tensor|table|int labels whole numbers from 0 to depth - 1, of any shape
+@tparam int depth the number of classes
+@treturn tensor float32, in the labels' shape with one more axis, of size depth, at the end
+@raise a label that is not whole or outside the range
+@usage
+cnn.one_hot({0, 2}, 3)
+--> float32 (2, 3)
+--> [[1. 0. 0.]
+-->  [0. 0. 1.]]
+cnn.one_hot({0, 3}, 3)
+--> error: one_hot: expected whole labels from 0 to 2, got 3 (number 2)
+*/
 static int one_hot(lua_State *L) {
     static const char *const names[] = {"labels", "depth", NULL};
     if (lua_gettop(L) == 1) lcnn_args(L, 1, "one_hot", names);
@@ -330,8 +523,14 @@ static int one_hot(lua_State *L) {
     return lcnn_push_result(L, cnn_one_hot(&out, lcnn_check_tensor(L, 1), depth), &out);
 }
 
-/*** True if the value is a tensor, a closed one too.
-@function is_tensor */
+/*** True of tensors, closed ones too, and false of everything else.
+@function cnn.is_tensor
+@tparam any value
+@treturn bool
+@usage
+cnn.is_tensor(cnn.zeros{2})        --> true
+cnn.is_tensor{1, 2}                --> false
+*/
 static int is_tensor(lua_State *L) {
     lua_pushboolean(L, luaL_testudata(L, 1, LCNN_TENSOR) != NULL);
     return 1;
@@ -339,8 +538,19 @@ static int is_tensor(lua_State *L) {
 
 /* ---- what a tensor is ---------------------------------------------------------------------------------- */
 
-/*** t:shape() is a table, t:shape(axis) one size; -1 stands for a size not known.
-@function tensor:shape */
+/*** The sizes of the axes, or of one of them. In symbolic tensors, from which models are made, -1 stands for a size
+that is not known yet.
+@function tensor:shape
+@tparam[opt] int axis counted from 1; negative from the end
+@treturn table|int a new table of all sizes; with an axis, its size
+@raise an axis that is not there
+@usage
+t = cnn.zeros{2, 3, 4}
+t:shape()              --> {2, 3, 4}
+t:shape(1)             --> 2
+t:shape(-1)            --> 4
+t:shape(4)             --> error: shape: axis 4 is not there in a tensor of rank 3 (axes count from 1)
+*/
 static int shape(lua_State *L) {
     cnn_tensor *t = lcnn_check_tensor(L, 1);
     if (lua_isnoneornil(L, 2))
@@ -350,22 +560,51 @@ static int shape(lua_State *L) {
     return 1;
 }
 
-/*** The number of axes; also `ndim`.
-@function tensor:rank */
+/*** The number of axes.
+@function tensor:rank
+@treturn int 0 of a single number
+@usage
+cnn.zeros{2, 3}:rank() --> 2
+cnn.tensor(7):rank()   --> 0
+*/
+
+/*** The number of axes, by NumPy's name: tensor:rank.
+@function tensor:ndim
+@treturn int
+@usage
+cnn.zeros{2, 3}:ndim() --> 2
+*/
 static int rank(lua_State *L) {
     lua_pushinteger(L, lcnn_check_tensor(L, 1)->rank);
     return 1;
 }
 
-/*** The number of elements; also `numel`. -1 if not known.
-@function tensor:size */
+/*** The number of elements.
+@function tensor:size
+@treturn int the product of the sizes; -1 where a size is not known yet
+@usage
+cnn.zeros{2, 3}:size() --> 6
+cnn.zeros{0, 3}:size() --> 0
+*/
+
+/*** The number of elements, by PyTorch's name: tensor:size.
+@function tensor:numel
+@treturn int
+@usage
+cnn.zeros{2, 3}:numel()            --> 6
+*/
 static int numel(lua_State *L) {
     lua_pushinteger(L, lcnn_check_tensor(L, 1)->size);
     return 1;
 }
 
-/*** The name of the element type: "float32", "uint8", "int32" or "bfloat16".
-@function tensor:dtype */
+/*** The name of the elements' type.
+@function tensor:dtype
+@treturn text "float32", "uint8", "int32" or "bfloat16"
+@usage
+cnn.zeros{2}:dtype()               --> float32
+cnn.arange(3):dtype()              --> int32
+*/
 static int dtype(lua_State *L) {
     lua_pushstring(L, cnn_dtype_name(lcnn_check_tensor(L, 1)->dtype));
     return 1;
@@ -394,8 +633,14 @@ static int to_string(lua_State *L) {
     return 1;
 }
 
-/*** t:item(): the only element, as a number.
-@function tensor:item */
+/*** The only element, as a Lua number.
+@function tensor:item
+@treturn number an integer of integer types
+@raise more or fewer elements than one
+@usage
+cnn.tensor{1, 2, 3}:sum():item()   --> 6.0
+cnn.tensor{1, 2}:item()            --> error: item: the tensor must have 1 element, has 2
+*/
 static int item(lua_State *L) {
     cnn_tensor *t = lcnn_check_eager(L, 1, "item");
     if (t->size != 1) lcnn_fail(L, "item: the tensor must have 1 element, has %I", (LUAI_UACINT)t->size);
@@ -417,8 +662,19 @@ static int64_t push_nested(lua_State *L, const cnn_tensor *t, int axis, int64_t 
     return position;
 }
 
-/*** t:tolist(): nested tables; of rank 0 a number.
-@function tensor:tolist */
+/*** The elements in nested tables.
+@function tensor:tolist
+@treturn table|number a number if the tensor has no axes
+@usage
+cnn.arange(4):reshape{2, 2}:tolist()     --> {{0, 1}, {2, 3}}
+*/
+
+/*** The elements in nested tables: tensor:tolist.
+@function tensor:totable
+@treturn table|number
+@usage
+cnn.arange(3):totable()            --> {0, 1, 2}
+*/
 static int to_list(lua_State *L) {
     const cnn_tensor *t = lcnn_check_eager(L, 1, "tolist");
     luaL_checkstack(L, CNN_MAX_RANK + 4, "nested tables");
@@ -459,6 +715,39 @@ static const lcnn_entry metamethods[] = {
     {"__eq", same, 0},
     {NULL, NULL, 0},
 };
+
+/*** The name of the type of numbers with 32 bits and a floating point, which most tensors have: the string "float32".
+@field cnn.float32
+@usage
+cnn.zeros({2}, cnn.float32):dtype()      --> float32
+*/
+
+/*** The name of the type of bytes, whole numbers from 0 to 255: the string "uint8". Pictures and masks are of this
+type. Arithmetic between bytes wraps around, conversion to bytes keeps within 0 to 255.
+@field cnn.uint8
+@usage
+cnn.tensor({250}, cnn.uint8) + cnn.tensor({10}, cnn.uint8)
+--> uint8 (1,)
+--> [4]
+cnn.tensor{260}:astype(cnn.uint8)
+--> uint8 (1,)
+--> [255]
+*/
+
+/*** The name of the type of whole numbers with 32 bits: the string "int32".
+@field cnn.int32
+@usage
+cnn.arange(3):dtype() == cnn.int32       --> true
+*/
+
+/*** The name of the type of numbers with 16 bits, the first 16 of float32: the string "bfloat16". It has the range of
+float32 and 2 to 3 decimal digits.
+@field cnn.bfloat16
+@usage
+cnn.tensor({1.001, 3.14159}, cnn.bfloat16)
+--> bfloat16 (2,)
+--> [1.   3.14]
+*/
 
 int lcnn_open_tensor(lua_State *L) {
     static const cnn_dtype dtypes[] = {CNN_FLOAT32, CNN_UINT8, CNN_INT32, CNN_BFLOAT16};

@@ -176,11 +176,27 @@ static void warn_once(lua_State *L, applied *a, int missing) {
     lua_pop(L, 1);
 }
 
-/*** One step: changes the variables in place by their gradients. The variables of the first call are those of all, in any
-order; nil gradients are passed over, with one warning.
+/*** Takes one step by hand: changes variables in place by their gradients.
+The variables of the first call are those of all later calls, in any order, because the optimizer keeps its moments
+for each. Where there is no gradient (nil), the variable stays as it is, with one warning on stderr.
 @function optimizer:apply_gradients
-@tparam table gradients as tape:gradient gives them, or, alone, pairs {gradient, variable}
-@tparam table variables */
+@tparam {tensor,...} gradients as tape:gradient gives them; alone, without variables, pairs {gradient, variable};
+one tensor for one variable
+@tparam[opt] {variable,...} variables float32, each shaped as its gradient
+@raise another variable than those of the first call; one that is given twice; a gradient of another shape
+@usage
+w = cnn.Variable{1, 2}
+optimizer = cnn.optimizers.SGD{0.5}
+optimizer:apply_gradients({cnn.tensor{2, 2}}, {w})
+w:tolist()                           --> {0.0, 1.0}
+tape = cnn.GradientTape()
+loss = (w * w):sum()
+optimizer:apply_gradients(tape:gradient(loss, {w}), {w})
+w:tolist()                           --> {0.0, 0.0}
+optimizer.iterations                 --> 2
+optimizer:apply_gradients({cnn.tensor{1}}, {w})
+--> error: SGD: gradient 1 must be float32 and shaped as its variable
+*/
 static int apply_gradients(lua_State *L) {
     const char *who = class_name(L);
     int first = lua_gettop(L) + 1, count = push_pairs(L, who);
@@ -215,6 +231,20 @@ static int apply_gradients(lua_State *L) {
 }
 
 /* Methods, then the state, then the arguments. */
+/*** An optimizer: what cnn.optimizers.NAME{…} makes, to be given to compile or used by hand with apply_gradients.
+A string such as "adam" stands for one with default arguments. It prints as its class, `<Adam>`; its arguments are
+fields. Before it is in use, they can be set; then `learning_rate` alone can, which is the rate of the next step,
+also of a schedule. `iterations` counts the steps taken by hand. Every compile makes an optimizer of its own from
+it, which is the model's field `optimizer`.
+@field optimizer
+@usage
+optimizer = cnn.optimizers.Adam{0.01}
+optimizer.learning_rate, optimizer.beta_1, optimizer.iterations
+--> 0.01
+--> 0.9
+--> 0
+optimizer.learning_rate = 0.001
+*/
 static int optimizer_index(lua_State *L) {
     const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
     applied *a = live_part(L, OPTIMIZER);
@@ -247,10 +277,20 @@ static int optimizer_newindex(lua_State *L) {
 
 /* ---- initializers ---------------------------------------------------------------------------------------- */
 
-/*** An initializer is a function: cnn.initializers.GlorotUniform(){3, 3, 1, 10} draws a tensor of that shape.
-@function initializer
-@tparam table shape
-@treturn tensor float32 */
+/*** An initializer: what cnn.initializers.NAME{…} makes, which draws the first values of weights.
+A string such as "he_normal" stands for one with default arguments. It is also a function: initializer(shape), or
+initializer{3, 3, 1, 8}, gives a float32 tensor of that shape. With a seed it gives the same values at each call.
+@field initializer
+@usage
+initializer = cnn.initializers.Constant{0.5}
+initializer{2, 2}
+--> float32 (2, 2)
+--> [[0.5 0.5]
+-->  [0.5 0.5]]
+layer = layers.Dense{2, bias_initializer = initializer}
+he = cnn.initializers.HeNormal{seed = 1}
+cnn.allclose(he{8, 8}, he{8, 8})     --> true
+*/
 static int initializer_call(lua_State *L) {
     const char *who = class_name(L);
     int64_t shape[CNN_MAX_RANK];
@@ -286,12 +326,18 @@ static const void *live_loss(lua_State *L) {
     return object;
 }
 
-/*** A loss is a function: the mean over samples of how far predictions are from what is true.
-@function loss
-@param y_true labels: a tensor or nested tables
-@tparam tensor y_pred
-@param[opt] sample_weight a factor for each sample
-@treturn tensor a scalar, which a tape can differentiate with respect to y_pred */
+/*** A loss: what cnn.losses.NAME{…} makes, to be given to compile, or a function of labels and predictions.
+A string such as "mse" stands for one with default arguments. loss(y_true, y_pred) is a scalar tensor, the mean over
+the samples (rows of the first axis) of how far they are apart, which a tape can differentiate with respect to
+y_pred. With factors as third argument, one for each sample, each sample's loss is multiplied by its own before the
+mean, which is still divided by the number of samples. Its arguments are fields.
+@field loss
+@usage
+loss = cnn.losses.MeanSquaredError{}
+loss({{1}, {2}}, {{1}, {4}}):item()          --> 2.0
+loss({{1}, {2}}, {{1}, {4}}, {1, 0}):item()  --> 0.0
+loss({{1}, {2}})                             --> error: MeanSquaredError: expected y_true and y_pred
+*/
 static int loss_call(lua_State *L) {
     const char *who = class_name(L);
     lua_settop(L, 4);
@@ -338,9 +384,20 @@ static cnn_metric *live_metric(lua_State *L) {
 
 /*** Takes more samples into account.
 @function metric:update_state
-@param y_true
-@param y_pred
-@param[opt] sample_weight a number for each sample */
+@tparam tensor|table y_true labels; of cnn.metrics.Mean the values, alone
+@tparam[opt] tensor|table y_pred predictions
+@tparam[opt] tensor|table sample_weight a factor for each sample
+@raise shapes that do not fit each other
+@usage
+metric = cnn.metrics.Accuracy{}
+metric:update_state({1, 2, 3}, {1, 2, 4})
+metric:update_state({5}, {5})
+metric:result()                      --> 0.75
+mean = cnn.metrics.Mean{}
+mean:update_state{1, 2}
+mean:update_state(6)
+mean:result()                        --> 3.0
+*/
 static int update_state(lua_State *L) {
     const char *who = class_name(L);
     lua_settop(L, 4);
@@ -365,8 +422,14 @@ static int update_state(lua_State *L) {
     return 0;
 }
 
-/*** The figure over all samples since the last reset; a list where the metric has several.
-@function metric:result */
+/*** The metric's figure over all samples since the last reset; 0 if there are none.
+@function metric:result
+@treturn number|{number,...} a list where the metric has several thresholds
+@usage
+precision = cnn.metrics.Precision{thresholds = {0.3, 0.7}}
+precision:update_state({1, 0, 1}, {0.9, 0.6, 0.2})
+precision:result()                   --> {0.5, 1.0}
+*/
 static int result(lua_State *L) {
     enum { MOST = 256 };
     double values[MOST];
@@ -383,8 +446,22 @@ static int result(lua_State *L) {
     return 1;
 }
 
-/*** Begins anew; also `reset_states`.
-@function metric:reset_state */
+/*** Makes the metric begin anew, without samples.
+@function metric:reset_state
+@usage
+metric = cnn.metrics.Accuracy{}
+metric:update_state({1, 2}, {1, 2})
+metric:reset_state()
+metric:result()                      --> 0.0
+*/
+/*** The same as reset_state, by Keras's older name.
+@function metric:reset_states
+@usage
+metric = cnn.metrics.Mean{}
+metric:update_state{1, 2}
+metric:reset_states()
+metric:result()                      --> 0.0
+*/
 static int reset_state(lua_State *L) {
     cnn_metric_reset(live_metric(L));
     return 0;
@@ -408,6 +485,17 @@ static int metric_index(lua_State *L) {
 }
 
 /* metric(y_true, y_pred): of these samples too, at once. */
+/*** A metric: what cnn.metrics.NAME{…} makes, to be given to compile or used by hand.
+By hand, update_state takes samples into account, result gives the figure over all of them, reset_state begins anew;
+metric(y_true, y_pred) does the first and gives the second. Its arguments are fields. A metric given to compile is
+copied: the model counts for itself.
+@field metric
+@usage
+accuracy = cnn.metrics.SparseCategoricalAccuracy{}
+accuracy({0, 1}, {{0.9, 0.1}, {0.8, 0.2}})   --> 0.5
+accuracy:update_state({1}, {{0.3, 0.7}})
+("%.3f"):format(accuracy:result()) == "0.667"  --> true
+*/
 static int metric_call(lua_State *L) {
     update_state(L);
     lua_settop(L, 1);

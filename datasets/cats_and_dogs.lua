@@ -1,9 +1,8 @@
---- Cats and dogs: photographs of either, in folders.
+-- Cats and dogs: photographs of either, in folders.
 -- The folder has train/ and validation/, maybe test/, and each of them cats/ and dogs/. What can be downloaded is the
 -- small part of Kaggle's Dogs vs. Cats that Google's course on machine learning uses: 2,000 pictures to train with and
 -- 1,000 to validate, none to test. Its publisher tells no checksum; the archive's own, one a picture, are what is
 -- checked.
--- @module cnn.datasets.cats_and_dogs
 
 local cnn = ...
 
@@ -23,10 +22,16 @@ local description = {
   {name = "train/cats"}, {name = "train/dogs"}, {name = "validation/cats"}, {name = "validation/dogs"},
 }
 
---- The folder of the pictures, which are downloaded the first time if they are nowhere on this machine.
--- cnn.datasets.files says where they are looked for.
--- @string[opt] path this folder, which is checked, instead of looking for one
+--- The folder of the cats and dogs, with train/ and validation/, perhaps test/, and in each cats/ and dogs/.
+-- Photographs from Kaggle's Dogs vs. Cats. They are downloaded the first time if they are nowhere on this machine:
+-- 2,000 to train with and 1,000 for validation, none for the test.
+-- @function cnn.datasets.cats_and_dogs.path
+-- @tparam[opt] string path this folder, which is checked, instead of looking for one
 -- @treturn string
+-- @raise folders that are missing and cannot be downloaded
+-- @usage norun
+-- folder = cnn.datasets.cats_and_dogs.path()
+-- train = cnn.utils.image_dataset_from_directory{folder .. "/train", image_size = {180, 180}}
 function cats_and_dogs.path(...)
   local who = "cats_and_dogs.path"
   local path = system.path(who, ...)
@@ -34,13 +39,20 @@ function cats_and_dogs.path(...)
   return parts.folder
 end
 
---- The pictures as datasets, of cnn.utils.image_dataset_from_directory. Where there is no folder test, half of the
--- pictures for validation are for the test, which is told on stderr.
--- @param[opt] arguments a table of those of image_dataset_from_directory, but for the folder, and `path`, as of path();
--- or this path alone
+--- The cats and dogs as three datasets, made by cnn.utils.image_dataset_from_directory.
+-- Cats have the label 0, dogs 1. Where there is no folder test, half of the pictures for validation are for the
+-- test, as stderr is told.
+-- @function cnn.datasets.cats_and_dogs.load_data
+-- @tparam[opt] table|string arguments those of image_dataset_from_directory by name, but for the directory, and
+-- `path`, as of cats_and_dogs.path; or this path alone
 -- @treturn dataset to train with
 -- @treturn dataset for validation
 -- @treturn dataset for the test
+-- @raise folders that are missing and cannot be downloaded
+-- @usage norun
+-- train, validation, test = cnn.datasets.cats_and_dogs.load_data{image_size = {180, 180}, batch_size = 32}
+-- for images, labels in train:take(1):iter() do print(images:shape()[1]) end
+-- --> 32
 function cats_and_dogs.load_data(arguments)
   local given = {}
   if type(arguments) ~= "table" then arguments = {path = arguments} end

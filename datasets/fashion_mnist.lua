@@ -1,11 +1,13 @@
---- Fashion-MNIST: 70,000 pictures of clothes, in the shape of MNIST (Xiao, Rasul, Vollgraf 2017).
+-- Fashion-MNIST: 70,000 pictures of clothes, in the shape of MNIST (Xiao, Rasul, Vollgraf 2017).
 -- Checksums are those of the files' uncompressed content (SHA-256) and of their elements (CRC-32).
--- @module cnn.datasets.fashion_mnist
 
 local cnn = ...
 
 local fashion_mnist = {
-  --- What the labels 0 to 9 stand for; that of label k is class_names[k + 1].
+  --- What Fashion-MNIST's labels 0 to 9 stand for; that of label k is class_names[k + 1].
+  -- @field cnn.datasets.fashion_mnist.class_names
+  -- @usage
+  -- print(cnn.datasets.fashion_mnist.class_names[9 + 1])  --> Ankle boot
   class_names = {
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
   },
@@ -40,13 +42,20 @@ local description = {
   },
 }
 
---- Loads Fashion-MNIST, downloading it the first time if it is nowhere on this machine.
--- cnn.datasets.files says where it is looked for.
--- @string[opt] path the folder of the four files, instead of looking for them
--- @treturn tensor x_train, uint8 {60000, 28, 28}
--- @treturn tensor y_train, uint8 {60000}, classes 0 to 9
+--- Loads Fashion-MNIST: 70,000 pictures of clothes, in the shape of MNIST (Xiao, Rasul, Vollgraf 2017).
+-- It is downloaded the first time, checked, if it is nowhere on this machine; where it is looked for,
+-- cnn.datasets.files.folders tells. Debian's package dataset-fashion-mnist has it too.
+-- @function cnn.datasets.fashion_mnist.load_data
+-- @tparam[opt] string path the folder of the four files, instead of looking for them
+-- @treturn tensor x_train, uint8 {60000, 28, 28}, 0 (background) to 255
+-- @treturn tensor y_train, uint8 {60000}, classes 0 to 9, whose names are in class_names
 -- @treturn tensor x_test, uint8 {10000, 28, 28}
 -- @treturn tensor y_test, uint8 {10000}
+-- @raise no files and no way to download them: with where to put them; files of other content
+-- @usage norun
+-- x_train, y_train, x_test, y_test = cnn.datasets.fashion_mnist.load_data()
+-- x_test:shape()                       --> {10000, 28, 28}
+-- print(cnn.datasets.fashion_mnist.class_names[y_test[1] + 1])  --> Ankle boot
 function fashion_mnist.load_data(...)
   return cnn.datasets.files.load_data(description, ...)
 end

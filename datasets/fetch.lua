@@ -1,8 +1,7 @@
---- Downloads a data set with the program curl, checks it with gzip and sha256sum, and puts it into a cache.
+-- Downloads a data set with the program curl, checks it with gzip and sha256sum, and puts it into a cache.
 -- Everything goes to a folder of its own beside the place it is meant for, which is renamed when all is there
 -- and right, so that the cache never holds a part of a data set; it is removed if anything goes wrong.
 -- `$CNNLUA_MIRROR/NAME/` takes the place of the addresses a data set comes with.
--- @module cnn.datasets.fetch
 
 local cnn = ...
 
@@ -12,9 +11,8 @@ local function quote(text)
   return "'" .. text:gsub("'", "'\\''") .. "'"
 end
 
---- Runs a shell command whose arguments $1, $2, … are the further parameters.
--- @treturn string what it printed
--- @treturn int its exit status
+-- Runs a shell command whose arguments $1, $2, … are the further parameters. Returns what it printed and its exit
+-- status.
 local function run(command, ...)
   local words = {"exec sh -c", quote(command), "sh"}
   for _, argument in ipairs {...} do words[#words + 1] = quote(argument) end
@@ -35,8 +33,8 @@ local DOWNLOAD = [[
 -- Of what is in a gzip file, or of another file as it is.
 local CHECKSUM = [[gzip -dcf < "$1" 2>/dev/null | sha256sum]]
 
---- A folder of its own in the first of the caches that can be written, removed at the end of its scope.
--- @treturn ?table with `cache` and `path`
+-- A folder of its own in the first of the caches that can be written, removed at the end of its scope: a table with
+-- `cache` and `path`, or nil.
 local function scratch_folder(description, caches)
   for _, cache in ipairs(caches) do
     local path, status = run(MAKE_FOLDER, cache, description.name)
@@ -48,8 +46,7 @@ local function scratch_folder(description, caches)
   end
 end
 
---- Without a checksum any content will do.
--- @treturn ?string what went wrong
+-- Returns what went wrong, if anything. Without a checksum any content will do.
 local function download(address, path, sha256)
   local text, status = run(DOWNLOAD, address, path)
   if status == 127 then return "the program curl is not installed" end
@@ -62,7 +59,7 @@ local function download(address, path, sha256)
   end
 end
 
---- Tries each mirror in turn; the one that works stays the first.
+-- Tries each mirror in turn; the one that works stays the first.
 local function download_file(mirrors, file, folder)
   local name, failures = cnn.datasets.files.names(file)[1], {}
   for i, mirror in ipairs(mirrors) do
@@ -76,8 +73,7 @@ local function download_file(mirrors, file, folder)
   return nil, table.concat(failures, "; ")
 end
 
---- Downloads the files, or the archive that has them.
--- @treturn ?string the folder they are in
+-- Downloads the files, or the archive that has them. Returns the folder they are in, or nil and what went wrong.
 local function download_all(mirrors, description, folder)
   local archive = description.archive
   for _, file in ipairs(archive and {archive} or description) do
@@ -90,7 +86,7 @@ local function download_all(mirrors, description, folder)
   return folder .. "/" .. archive.folder
 end
 
---- One rename puts all in place. Where a folder of that name is there already, with some of the parts or
+-- One rename puts all in place. Where a folder of that name is there already, with some of the parts or
 -- made by another process at the same time, the parts are moved one by one, each whole.
 local function put_in_place(description, from, to)
   if os.rename(from, to) then return true end
@@ -102,12 +98,20 @@ local function put_in_place(description, from, to)
   return true
 end
 
---- Downloads a data set.
--- @function fetch
--- @tparam table description as in cnn.datasets.files
--- @tparam table caches folders; the first that can be written gets the data set, in a folder of its name
--- @treturn ?string the folder with the files
--- @treturn ?string without a folder: what went wrong
+--- Downloads a data set by the programs curl, gzip and sha256sum, and puts it into a cache.
+-- Everything goes into a folder of its own beside its place, which is renamed when all is there and checked, so
+-- that a cache never holds a part of a data set. `$CNNLUA_MIRROR/NAME/` takes the place of the addresses in the
+-- description.
+-- @function cnn.datasets.fetch
+-- @tparam table description as cnn.datasets.files.obtain tells
+-- @tparam {string,...} caches folders; the first that can be written gets the data set, in a folder of its name
+-- @treturn string|nil the folder with the files
+-- @treturn string|nil without a folder: what went wrong
+-- @usage norun
+-- folder, problem = cnn.datasets.fetch({
+--   name = "mine", title = "My pictures", folders = {"mine"}, system = {},
+--   mirrors = {"https://example.org/"}, {name = "pictures.npy"},
+-- }, cnn.datasets.files.cache_folders())
 function cnn.datasets.fetch(description, caches)
   local mirror = os.getenv "CNNLUA_MIRROR"
   local mirrors = table.move(description.mirrors, 1, #description.mirrors, 1, {})

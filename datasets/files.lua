@@ -1,25 +1,8 @@
---- Finds data sets and other published files, checks them and loads them.
+-- Finds data sets and other published files, checks them and loads them.
 --
--- What is called NAME is looked for in these folders, and the first that has all its parts is taken:
---
--- 1. `$CNNLUA_DATA/NAME`
--- 2. `datasets/cache/NAME` in the source tree, for a program that runs from the tree it was built in
--- 3. `$XDG_CACHE_HOME/cnnlua/NAME`, by default `~/.cache/cnnlua/NAME`
--- 4. where a package of the system puts it
---
--- If no folder has them, they are downloaded (datasets/fetch.lua) to folder 2, or 3 if there is no such tree.
---
--- Downloads are checked against SHA-256 before they are put in place. Loading IDX files checks shape, type and CRC-32,
--- which costs next to nothing; a file that fails is an error and not passed over.
---
--- What is looked for is described by a table: `name`, `title`, `folders` (what NAME may be), `data_folders` (what it
--- may be besides in $CNNLUA_DATA), `system` (folders of packages), `package` (the package's name), `mirrors` (addresses
--- that names are added to; without, it is not downloaded), `archive` (if all comes in one zip file: its `name`, its
--- `folder` that has the parts, and `sha256`), `what` (what a message calls the parts), and a list of parts, files or
--- folders, each with `name`, `also` (a list of other names that it may have) and `sha256`. A part that has a `shape` is
--- an IDX file, with `crc32` of its elements: it may be plain or gzip (.gz), its checksum is that of the plain one, and
--- it may be called train-images-idx3-ubyte or train-images.idx3-ubyte.
--- @module cnn.datasets.files
+-- If no folder has a data set, it is downloaded (datasets/fetch.lua) and checked against SHA-256 before it is put in
+-- place. Loading IDX files checks shape, type and CRC-32, which costs next to nothing; a file that fails is an error
+-- and not passed over. What a description holds, files.obtain tells.
 
 local cnn = ...
 
@@ -31,7 +14,7 @@ cnn.datasets.system = nil
 
 local ENOENT, ENOTDIR = 2, 20
 
---- Whether there is something called path, be it readable or not.
+-- Whether there is something called path, be it readable or not.
 local function exists(path)
   local file, _, code = io.open(path, "rb")
   if file then file:close() end
@@ -45,7 +28,12 @@ local function readable(path)
 end
 
 --- The folders that downloads may go to, the preferred first.
--- @treturn table
+-- datasets/cache in the source tree, for a program that runs from the tree it was built in; and
+-- `$XDG_CACHE_HOME/cnnlua`, by default `~/.cache/cnnlua`.
+-- @function cnn.datasets.files.cache_folders
+-- @treturn {string,...}
+-- @usage
+-- folders = cnn.datasets.files.cache_folders()
 function files.cache_folders()
   local found = {}
   local tree = system.source_tree()
@@ -59,9 +47,15 @@ function files.cache_folders()
   return found
 end
 
---- The folders a data set may be in, in the order they are looked at.
--- @tparam table description
--- @treturn table of tables with `path` and, where the user named the folder, `named = true`
+--- The folders in which a data set is looked for, in this order; the first that has all its parts is taken.
+-- They are `$CNNLUA_DATA/NAME`, NAME in each of the cache_folders, and where a package of the system puts it.
+-- @function cnn.datasets.files.folders
+-- @tparam table description as of obtain
+-- @treturn {table,...} with `path` and, where the user named the folder by CNNLUA_DATA, `named = true`
+-- @usage
+-- description = {name = "mine", title = "My data", folders = {"mine"}, system = {"/usr/share/mine"}, {name = "a.npy"}}
+-- folders = cnn.datasets.files.folders(description)
+-- print(folders[#folders].path)        --> /usr/share/mine
 function files.folders(description)
   local found = {}
   local function add(root, names, named)
@@ -79,16 +73,19 @@ function files.folders(description)
   return found
 end
 
---- The names that a part may have; the first is the one it is downloaded under.
+--- The names that a part of a data set may have; it is downloaded under the first.
+-- @function cnn.datasets.files.names
 -- @tparam table part of a description
--- @treturn table
+-- @treturn {string,...}
+-- @usage
+-- cnn.datasets.files.names{name = "a.npy", also = {"b.npy"}}  --> {"a.npy", "b.npy"}
 function files.names(part)
   if not part.shape then return {part.name, table.unpack(part.also or {})} end
   local dotted = part.name:gsub("%-(idx%d)", ".%1")
   return {part.name .. ".gz", part.name, dotted .. ".gz", dotted}
 end
 
---- The paths of the parts in a folder, and the names of those that are not there.
+-- The paths of the parts in a folder, and the names of those that are not there.
 -- In a folder the user named, a file that cannot be read is found, to become an error; elsewhere it is not.
 local function look_in(description, folder)
   local found, missing = {folder = folder.path}, {}
@@ -103,10 +100,16 @@ local function look_in(description, folder)
   return found, missing
 end
 
---- Looks for what is described.
--- @tparam table description
--- @treturn ?table the paths of its parts, in their order, and in `folder` where they lie; nil if it is nowhere
--- @treturn table lines about folders that have only a part of it
+--- Looks for a data set on this machine.
+-- @function cnn.datasets.files.find
+-- @tparam table description as of obtain
+-- @treturn table|nil the paths of its parts, in their order, and in `folder` where they lie; nil if it is nowhere
+-- @treturn {string,...} notes on folders that have a part of it
+-- @usage
+-- description = {name = "mine", title = "My data", folders = {"mine"}, system = {"."}, {name = "numbers-nowhere.npy"}}
+-- cnn.datasets.files.find(description)
+-- --> nil
+-- --> {}
 function files.find(description)
   local notes = {}
   for _, folder in ipairs(files.folders(description)) do
@@ -142,7 +145,7 @@ local function load_file(description, file, path)
   return tensor
 end
 
---- What an error says of where the parts could be put.
+-- What an error says of where the parts could be put.
 local function advice(description)
   local lines = {("Put %s,"):format(description.what or "these files, as they are or without .gz")}
   for _, part in ipairs(description) do lines[#lines + 1] = "  " .. files.names(part)[1] end
@@ -154,9 +157,7 @@ local function advice(description)
   return table.concat(lines, "\n")
 end
 
---- Downloads what is described.
--- @treturn ?table as of files.find
--- @treturn ?string without it: how it failed
+-- Downloads what is described. Returns what files.find does, or nil and how it failed.
 local function download(description)
   if not description.mirrors then return nil, "" end
   local folder, why = cnn.datasets.fetch(description, files.cache_folders())
@@ -168,9 +169,21 @@ local function download(description)
   return nil, " and could not be downloaded: " .. why
 end
 
---- Looks for what is described and downloads it if it is nowhere; fails if that does.
+--- Looks for a data set and downloads it if it is nowhere.
+-- It is described by a table: `name`; `title`; `folders`, what its folder may be called; `system`, folders of
+-- packages; a list of parts, files or folders, each with `name`, `also` (a list of other names) and `sha256`; and
+-- where there is need for it `data_folders` (further names in $CNNLUA_DATA), `package` (the system's), `mirrors`
+-- (addresses that names are added to; without, nothing is downloaded), `archive` (of one zip file with all: its
+-- `name`, its `folder` with the parts, `sha256`) and `what` (what messages call the parts). A part with `shape` is
+-- an IDX file, plain or .gz, with `crc32` of its elements; its sha256 is that of the plain one.
+-- @function cnn.datasets.files.obtain
 -- @tparam table description
--- @treturn table as of files.find
+-- @treturn table as of find
+-- @raise files that are nowhere and cannot be downloaded: with where to put them
+-- @usage
+-- cnn.save("numbers.npy", cnn.arange(0, 3))
+-- description = {name = "mine", title = "My data", folders = {"mine"}, system = {"."}, {name = "numbers.npy"}}
+-- print(cnn.datasets.files.obtain(description)[1])  --> ./numbers.npy
 function files.obtain(description)
   local paths, notes = files.find(description)
   if paths then return paths end
@@ -183,17 +196,31 @@ function files.obtain(description)
   return system.fail(table.concat(lines, "\n"))
 end
 
---- The parts in the folder a caller named.
+--- The parts of a data set in a folder that the caller named.
+-- @function cnn.datasets.files.within
+-- @tparam table description as of obtain
+-- @tparam string path the folder
+-- @tparam string who begins the error message
+-- @treturn table as of find
+-- @raise parts that are missing
+-- @usage
+-- description = {name = "mine", title = "My data", folders = {"mine"}, system = {}, {name = "a.npy"}}
+-- cnn.datasets.files.within(description, ".", "mine")  --> error: mine: . lacks a.npy
 function files.within(description, path, who)
   local found, missing = look_in(description, {path = path, named = true})
   if #missing == 0 then return found end
   return system.fail(("%s: %s lacks %s"):format(who, path, table.concat(missing, ", ")))
 end
 
---- Loads a data set; what load_data of each data set does.
--- @tparam table description
--- @string[opt] path a folder, instead of looking for one; also as {path = folder}
--- @treturn tensor... one for each file
+--- Loads a data set of IDX files: what load_data of MNIST does.
+-- Shape, dtype and CRC-32 of each are checked.
+-- @function cnn.datasets.files.load_data
+-- @tparam table description as of obtain, its parts with `shape` and `crc32`
+-- @tparam[opt] string path a folder, instead of looking for one; also as {path = folder}
+-- @treturn tensor one for each part
+-- @raise files that are missing or of other content
+-- @usage norun
+-- images, labels = cnn.datasets.files.load_data(description, "/data/mine")
 function files.load_data(description, ...)
   local who = description.name .. ".load_data"
   local path = system.path(who, ...)

@@ -1,6 +1,5 @@
---- MNIST: 70,000 handwritten digits, 28 by 28 pixels, in 10 classes (LeCun, Cortes, Burges).
+-- MNIST: 70,000 handwritten digits, 28 by 28 pixels, in 10 classes (LeCun, Cortes, Burges).
 -- Checksums are those of the files' uncompressed content (SHA-256) and of their elements (CRC-32).
--- @module cnn.datasets.mnist
 
 local cnn = ...
 
@@ -34,13 +33,21 @@ local description = {
   },
 }
 
---- Loads MNIST, downloading it the first time if it is nowhere on this machine.
--- cnn.datasets.files says where it is looked for.
--- @string[opt] path the folder of the four files, instead of looking for them
--- @treturn tensor x_train, uint8 {60000, 28, 28}
+--- Loads MNIST: 70,000 handwritten digits, grey, 28 by 28 pixels (LeCun, Cortes, Burges).
+-- It is downloaded the first time, checked, if it is nowhere on this machine; where it is looked for,
+-- cnn.datasets.files.folders tells.
+-- @function cnn.datasets.mnist.load_data
+-- @tparam[opt] string path the folder of the four files, instead of looking for them
+-- @treturn tensor x_train, uint8 {60000, 28, 28}, 0 (background) to 255
 -- @treturn tensor y_train, uint8 {60000}, the digits 0 to 9
 -- @treturn tensor x_test, uint8 {10000, 28, 28}
 -- @treturn tensor y_test, uint8 {10000}
+-- @raise no files and no way to download them: with where to put them; files of other content
+-- @usage norun
+-- x_train, y_train, x_test, y_test = cnn.datasets.mnist.load_data()
+-- x_train:shape()                      --> {60000, 28, 28}
+-- x_train = x_train:reshape{60000, 28, 28, 1}:astype "float32" / 255
+-- y_train[1]                           --> 5
 function mnist.load_data(...)
   return cnn.datasets.files.load_data(description, ...)
 end

@@ -69,17 +69,26 @@ end
 
 local poolings = {avg = layers.GlobalAveragePooling2D, max = layers.GlobalMaxPooling2D}
 
---- SqueezeNet 1.1 (Iandola and others, 2016): small, for its convolutions squeeze their channels first. For pictures
--- that went through cnn.applications.squeezenet.preprocess_input.
--- @param[opt="imagenet"] weights those learned from ImageNet, false: initial ones, or the path of a file. The file of
--- ImageNet is looked for in `$CNNLUA_DATA/models`, `$CNNLUA_DATA`, `$CNNLUA_DATA/../keras_models` and the folder
--- models of the caches that cnn.datasets.files tells of; else it is downloaded.
--- @bool[opt=true] include_top with the layers that give the probabilities of the classes
--- @tparam[opt={227,227,3}] table input_shape
--- @string[opt] pooling of what a network without top makes: "avg" or "max" of each channel; by default none
--- @int[opt=1000] classes of the top; other numbers need other weights
--- @string[opt="squeezenet"] name
+--- Makes SqueezeNet 1.1, a small network for pictures, with weights learned from ImageNet.
+-- It is small because its convolutions squeeze their channels first (Iandola and others, 2016). Pictures must go
+-- through cnn.applications.squeezenet.preprocess_input. The weights without top are looked for in
+-- `$CNNLUA_DATA/models`, `$CNNLUA_DATA`, `$CNNLUA_DATA/../keras_models` and the caches
+-- (cnn.datasets.files.cache_folders); else they are downloaded. Those with top are never downloaded.
+-- @function cnn.applications.SqueezeNet
+-- @tparam[opt="imagenet"] string|bool weights "imagenet"; false: initial ones; or the path of a file
+-- @tparam[opt=true] bool include_top with the layers that give the probabilities of the classes
+-- @tparam[opt={227,227,3}] {int,...} input_shape {height, width, 3}
+-- @tparam[opt] string pooling of a network without top: "avg" or "max" of each channel; default: none, so that the
+-- result is {n, height, width, 512}
+-- @tparam[opt=1000] int classes of the top; "imagenet" has 1000
+-- @tparam[opt="squeezenet"] string name of the model
 -- @treturn model
+-- @raise another pooling; weights that are not there and cannot be downloaded, with where to put them
+-- @usage
+-- base = cnn.applications.SqueezeNet{weights = false, include_top = false, input_shape = {64, 64, 3}}
+-- base.output_shape                    --> {-1, 3, 3, 512}
+-- base:count_params()                  --> 722496
+-- base.trainable = false
 function applications.SqueezeNet(...)
   local weights, include_top, input_shape, pooling, classes, name = args("SqueezeNet",
     {"weights", "include_top", "input_shape", "pooling", "classes", "name"}, ...)
@@ -112,10 +121,17 @@ end
 
 local mean = cnn.tensor{103.939, 116.779, 123.68}
 
---- What SqueezeNet is to be given: channels in the order blue, green, red, each less its mean in ImageNet.
--- @tparam tensor x pictures {…, 3} in red, green, blue from 0 to 255; or a symbolic one: then a layer is what does it,
--- a 1×1 convolution that does not learn, which goes into files with its model
+--- Makes of pictures what SqueezeNet is to be given: channels in the order blue, green, red, each less its mean in
+-- ImageNet.
+-- @function cnn.applications.squeezenet.preprocess_input
+-- @tparam tensor x pictures {…, 3} in red, green, blue, from 0 to 255. Of a symbolic tensor a layer does it, a 1×1
+-- convolution that does not learn and goes into files with its model
 -- @treturn tensor float32
+-- @raise another number of channels
+-- @usage
+-- x = cnn.tensor{{{255, 0, 0}}}
+-- blue, green, red = table.unpack(cnn.applications.squeezenet.preprocess_input(x):flatten():tolist())
+-- red > 131 and green < -116 and blue < -103  --> true
 function applications.squeezenet.preprocess_input(x)
   local shape = cnn.is_tensor(x) and x:shape() or {}
   if shape[#shape] ~= 3 then

@@ -46,8 +46,18 @@ function LearningRateScheduler:on_epoch_end(_, logs)
 end
 
 --- Sets the learning rate at the start of each epoch.
--- @tparam function schedule of the epoch, counted from 1, and the rate so far; returns the new rate
--- @int[opt=0] verbose 1 prints the rate
+-- The history keeps it as `learning_rate`.
+-- @function cnn.callbacks.LearningRateScheduler
+-- @tparam function schedule is given the epoch, from 1, and the rate so far; returns the new rate
+-- @tparam[opt=0] int verbose 1 prints the rate
+-- @treturn callback
+-- @raise a schedule that is no function or returns no number
+-- @usage
+-- model = cnn.Sequential{layers.Dense{1, input_shape = {1}}}
+-- model:compile{optimizer = cnn.optimizers.SGD{0.1}, loss = "mse"}
+-- halve = cnn.callbacks.LearningRateScheduler{function(epoch, rate) return epoch > 2 and rate / 2 or rate end}
+-- history = model:fit{cnn.zeros{4, 1}, cnn.zeros{4, 1}, epochs = 4, verbose = 0, callbacks = {halve}}
+-- history.history.learning_rate        --> {0.1, 0.1, 0.05, 0.025}
 function cnn.callbacks.LearningRateScheduler(...)
   local given = arguments("LearningRateScheduler", {"schedule", "verbose"}, ...)
   local schedule, verbose = given.schedule, given.verbose or 0
@@ -62,8 +72,19 @@ end
 
 -- ---- LambdaCallback ---------------------------------------------------------------------------------------
 
---- A callback from functions by name, without self: LambdaCallback{on_epoch_end = function(epoch, logs) …
--- end}.
+--- Makes a callback of functions by name, without self.
+-- @function cnn.callbacks.LambdaCallback
+-- @tparam table functions named as in callback: on_epoch_end = function(epoch, logs) …, on_train_begin =
+-- function(logs) …
+-- @treturn callback
+-- @raise names that are none of those; values that are no functions
+-- @usage
+-- model = cnn.Sequential{layers.Dense{1, kernel_initializer = "zeros", input_shape = {1}}}
+-- model:compile{optimizer = "sgd", loss = "mse"}
+-- tell = cnn.callbacks.LambdaCallback{on_epoch_end = function(epoch, logs) print(epoch, logs.loss) end}
+-- history = model:fit{cnn.zeros{4, 1}, cnn.zeros{4, 1}, epochs = 2, verbose = 0, callbacks = {tell}}
+-- --> 1	0.0
+-- --> 2	0.0
 function cnn.callbacks.LambdaCallback(functions)
   if type(functions) ~= "table" then
     fail("LambdaCallback: expected a table of functions like on_epoch_end, got %s", type(functions))
@@ -106,7 +127,17 @@ function History:set_state(state)
   self.history, self.epoch = state.history, state.epoch
 end
 
---- Collects the logs of each epoch in fields history and epoch, as what fit returns does.
+--- Collects the figures of each epoch in the fields history and epoch, as what fit returns does.
+-- @function cnn.callbacks.History
+-- @treturn callback
+-- @usage
+-- model = cnn.Sequential{layers.Dense{1, kernel_initializer = "zeros", input_shape = {1}}}
+-- model:compile{optimizer = "sgd", loss = "mse"}
+-- record = cnn.callbacks.History()
+-- history = model:fit{cnn.zeros{4, 1}, cnn.zeros{4, 1}, epochs = 2, verbose = 0, callbacks = {record}}
+-- record.history.loss, record.epoch
+-- --> {0.0, 0.0}
+-- --> {1, 2}
 function cnn.callbacks.History()
   return setmetatable({history = {}, epoch = {}}, History)
 end

@@ -18,13 +18,21 @@ local function sides(size)
   return height, width
 end
 
---- Loads a picture.
--- @string path
--- @string[opt="rgb"] color_mode "rgb", "rgba" or "grayscale"
--- @param[opt] target_size {height, width}, or one number for both; default: as it is
--- @string[opt="nearest"] interpolation "nearest", "bilinear", "bicubic" or "area"; a picture that shrinks is smoothed
--- @bool[opt=false] keep_aspect_ratio crops it in the middle to the target's ratio first
+--- Loads a picture file, as Keras's load_img.
+-- The result is an image: uint8 [height, width, channels]. img_to_array makes float32 of it, which models take.
+-- @function cnn.utils.load_img
+-- @tparam string path
+-- @tparam[opt="rgb"] string color_mode "rgb", "rgba" or "grayscale": 3, 4 or 1 channels
+-- @tparam[opt] {int,...}|int target_size {height, width}, or one number for both; default: as it is
+-- @tparam[opt="nearest"] string interpolation "nearest", "bilinear", "bicubic" or "area"; with the middle two a
+-- picture that shrinks is smoothed
+-- @tparam[opt=false] bool keep_aspect_ratio crops it in the middle to the target's proportions first
 -- @treturn tensor uint8 [height, width, channels]
+-- @raise a file that is not there or no picture; a color_mode that is none of these
+-- @usage
+-- cnn.image.save("cat.png", cnn.zeros{40, 60, 3})
+-- cnn.utils.load_img("cat.png"):shape()  --> {40, 60, 3}
+-- cnn.utils.load_img{"cat.png", color_mode = "grayscale", target_size = {20, 20}}:shape()  --> {20, 20, 1}
 function utils.load_img(...)
   local path, color_mode, target_size, interpolation, keep_aspect_ratio =
     args("load_img", {"path", "color_mode", "target_size", "interpolation", "keep_aspect_ratio"}, ...)
@@ -37,10 +45,19 @@ function utils.load_img(...)
                           crop_to_aspect_ratio = keep_aspect_ratio}
 end
 
---- An image as an array, with an axis of channels.
+--- Turns an image into an array with an axis of channels; values stay as they are.
+-- @function cnn.utils.img_to_array
 -- @tparam tensor img [H,W,C] or [H,W]
--- @string[opt="float32"] dtype
+-- @tparam[opt="float32"] string dtype
 -- @treturn tensor [H,W,C]
+-- @raise a tensor of another rank
+-- @usage
+-- image = cnn.tensor({{0, 255}}, "uint8")
+-- array = cnn.utils.img_to_array(image)
+-- array:dtype() == "float32", array:shape(), array:max():item()
+-- --> true
+-- --> {1, 2, 1}
+-- --> 255.0
 function utils.img_to_array(...)
   local img, dtype = args("img_to_array", {"img", "dtype"}, ...)
   local array = cnn.tensor(img, dtype or "float32")
@@ -49,10 +66,16 @@ function utils.img_to_array(...)
   return array
 end
 
---- An array as an image.
+--- Turns an array into an image.
+-- @function cnn.utils.array_to_img
 -- @tparam tensor x [H,W,C]
--- @bool[opt=true] scale the smallest value becomes 0 and the largest 255; else values must be from 0 to 255
--- @treturn tensor uint8 [H,W,C]
+-- @tparam[opt=true] bool scale the smallest value becomes 0 and the largest 255; false: values must be from 0 to
+-- 255
+-- @treturn tensor uint8 [H,W,C]; fractions are cut off
+-- @raise a tensor of another rank
+-- @usage
+-- cnn.utils.array_to_img(cnn.tensor{{{-1}, {0}, {1}}}):flatten():tolist()  --> {0, 127, 255}
+-- cnn.utils.array_to_img(cnn.tensor{{{1}, {100}}}, false):flatten():tolist()  --> {1, 100}
 function utils.array_to_img(...)
   local x, scale = args("array_to_img", {"x", "scale"}, ...)
   local array = cnn.tensor(x, "float32")
@@ -65,10 +88,16 @@ function utils.array_to_img(...)
   return array:astype "uint8"
 end
 
---- Saves an array as a picture file.
--- @string path ends in .png, .jpg or .bmp
+--- Saves an array as a picture file; cnn.image.save does so without scaling.
+-- @function cnn.utils.save_img
+-- @tparam string path ends in .png, .jpg, .jpeg or .bmp
 -- @tparam tensor x [H,W,C]
--- @bool[opt=true] scale as of array_to_img
+-- @tparam[opt=true] bool scale the smallest value becomes black and the largest white; false: values must be from
+-- 0 to 255
+-- @raise another ending; a tensor of another rank
+-- @usage
+-- cnn.utils.save_img("ramp.png", cnn.tensor{{{0}, {1}, {2}}})
+-- cnn.image.load "ramp.png":flatten():tolist()  --> {0, 127, 255}
 function utils.save_img(...)
   local path, x, scale = args("save_img", {"path", "x", "scale"}, ...)
   cnn.image.save(path, utils.array_to_img(x, scale))

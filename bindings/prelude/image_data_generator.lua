@@ -98,32 +98,57 @@ local constructor = {
   {"dtype", "float32|uint8|int32", "float32"}, {"mean", "tensor"}, {"std", "tensor"},
 }
 
---- A generator of changed pictures.
--- @bool[opt=false] featurewise_center subtracts the mean that fit found, of each channel
--- @bool[opt=false] samplewise_center subtracts each picture's own mean
--- @bool[opt=false] featurewise_std_normalization divides by the deviation that fit found
--- @bool[opt=false] samplewise_std_normalization divides by each picture's own
--- @number[opt=0] rotation_range degrees, to either side
--- @param[opt=0] width_shift_range a part of the width if below 1, else pixels; an integer n: whole pixels, less than n;
--- a list: one of its numbers, to either side
--- @param[opt=0] height_shift_range
--- @tparam[opt] table brightness_range {low, high}: factors
--- @number[opt=0] shear_range degrees, to either side
--- @param[opt=0] zoom_range {low, high}, or z for {1 - z, 1 + z}: what is seen, so that below 1 things get larger
--- @number[opt=0] channel_shift_range adds as much at most to all values, within those there are
--- @string[opt="nearest"] fill_mode what is seen beyond the border: "nearest", "reflect", "wrap" or "constant"
--- @number[opt=0] cval of "constant"
--- @bool[opt=false] horizontal_flip mirrors every second picture
--- @bool[opt=false] vertical_flip
--- @number[opt] rescale factor, after all else but normalization
--- @param[opt] preprocessing_function of the changed picture [H,W,C] and, in datasets, a source of random numbers;
--- returns a picture. It may be a pipeline of cnn.augment
--- @number[opt=0] validation_split the part, from the front of each class, that is subset "validation"
--- @int[opt=1] interpolation_order 0: nearest pixel; 1: bilinear
+--- Makes a generator of randomly changed pictures, as Keras 2 had it; cnn.augment and layers such as RandomFlip are
+-- newer ways.
+-- Each picture is sampled once, through one affine transform: mirrored, zoomed, slanted, moved and turned about
+-- its middle; then brightness and channels change, then preprocessing_function, rescale and normalization follow.
+-- The generator is a function of a picture, `generator(image)`; its methods flow and flow_from_directory make
+-- datasets, and dataset:map takes it too.
+-- @function cnn.ImageDataGenerator
+-- @tparam[opt=false] bool featurewise_center subtracts each channel's mean that generator:fit found
+-- @tparam[opt=false] bool samplewise_center subtracts each picture's own mean
+-- @tparam[opt=false] bool featurewise_std_normalization divides by the standard deviation that generator:fit found
+-- @tparam[opt=false] bool samplewise_std_normalization divides by each picture's own
+-- @tparam[opt=false] bool zca_whitening not supported: must be false
+-- @tparam[opt=1e-6] number zca_epsilon ignored
+-- @tparam[opt=0] number rotation_range degrees, to either side
+-- @tparam[opt=0] number|{number,...} width_shift_range a part of the width if below 1, else pixels; of an integer
+-- n whole pixels, less than n; of a list one of its numbers; to either side
+-- @tparam[opt=0] number|{number,...} height_shift_range likewise
+-- @tparam[opt] {number,...} brightness_range {low, high}: factors
+-- @tparam[opt=0] number shear_range degrees, to either side
+-- @tparam[opt=0] number|{number,...} zoom_range {low, high}, or z for {1 - z, 1 + z}: how much is seen, so that
+-- below 1 things get larger
+-- @tparam[opt=0] number channel_shift_range at most so much is added to all values, which stay within those there
+-- are
+-- @tparam[opt="nearest"] string fill_mode what is seen beyond the border: "nearest", "reflect", "wrap" or
+-- "constant"
+-- @tparam[opt=0] number cval of "constant"
+-- @tparam[opt=false] bool horizontal_flip mirrors each picture with probability 1/2
+-- @tparam[opt=false] bool vertical_flip likewise
+-- @tparam[opt] number rescale a factor, such as 1 / 255
+-- @tparam[opt] function|pipeline preprocessing_function of the changed picture [H,W,C] and, in datasets, a
+-- generator of random numbers; returns a picture
+-- @tparam[opt="channels_last"] string data_format no other is possible
+-- @tparam[opt=0] number validation_split the part, from the front of each class, that the subset "validation" has
+-- @tparam[opt=1] int interpolation_order 0: the nearest pixel; 1: bilinear
+-- @tparam[opt="float32"] string dtype of the result: "float32", "uint8" or "int32"
+-- @tparam[opt] tensor mean what generator:fit finds
+-- @tparam[opt] tensor std what generator:fit finds
+-- @treturn generator
+-- @raise unknown names; values of the wrong kind
 -- @usage
--- local generator = cnn.ImageDataGenerator{rescale = 1 / 255, rotation_range = 20, horizontal_flip = true}
--- local train = generator:flow_from_directory{"train", target_size = {180, 180}, class_mode = "binary"}
--- model:fit{train, epochs = 10}
+-- generator = cnn.ImageDataGenerator{rescale = 1 / 255, rotation_range = 20, horizontal_flip = true}
+-- x, y = cnn.random.uniform{6, 8, 8, 3} * 255, cnn.tensor({0, 1, 0, 1, 0, 1}, "int32")
+-- train = generator:flow{x, y, batch_size = 4}
+-- for images, labels in train:iter() do print(images:shape()[1], images:max():item() <= 1) end
+-- --> 4	true
+-- --> 2	true
+
+--- The same function as cnn.ImageDataGenerator, by Keras's full name.
+-- @function cnn.preprocessing.image.ImageDataGenerator
+-- @usage
+-- cnn.preprocessing.image.ImageDataGenerator == cnn.ImageDataGenerator  --> true
 function cnn.ImageDataGenerator(...)
   local self = arguments("ImageDataGenerator", constructor, ...)
   if self.zca_whitening then fail "ImageDataGenerator: 'zca_whitening' is not supported" end
@@ -133,7 +158,7 @@ function cnn.ImageDataGenerator(...)
   return setmetatable(self, generator)
 end
 
---- What an equal generator is made of; so workers of datasets make theirs.
+-- What an equal generator is made of; so workers of datasets make theirs.
 function generator.__carry(self)
   local settings = {}
   for _, entry in ipairs(constructor) do settings[entry[1]] = self[entry[1]] end
@@ -164,10 +189,19 @@ local function shift(range, size, pick, side)
   return most < 1 and amount * size or amount
 end
 
---- Random parameters of a change: theta, tx, ty, shear, zx, zy, flip_horizontal, flip_vertical,
--- channel_shift_intensity and brightness, as apply_transform takes them.
--- @tparam table shape {height, width, channels}
--- @int[opt] seed
+--- Draws random parameters of a change, as apply_transform takes them.
+-- @function generator:get_random_transform
+-- @tparam {int,...} shape {height, width, channels}
+-- @tparam[opt] int seed
+-- @treturn table theta, tx, ty, shear, zx, zy, flip_horizontal, flip_vertical, channel_shift_intensity and
+-- brightness
+-- @usage
+-- generator = cnn.ImageDataGenerator{rotation_range = 20, zoom_range = {0.8, 0.8}}
+-- parameters = generator:get_random_transform({28, 28, 1}, 1)
+-- math.abs(parameters.theta) <= 20, parameters.zx, parameters.flip_horizontal
+-- --> true
+-- --> 0.8
+-- --> false
 function generator:get_random_transform(shape, seed)
   if not is_list(shape) or #shape < 2 then
     fail("get_random_transform: expected {height, width, channels}, got " .. tostring(shape))
@@ -211,17 +245,43 @@ local function brighten(x, factor)
   return ((x - low) * (factor * 255 / range)):clip(0, 255) * (range / 255) + low
 end
 
---- Changes a picture by given parameters, of which none is needed.
+local transforms = {
+  theta = true, tx = true, ty = true, shear = true, zx = true, zy = true, flip_horizontal = true, flip_vertical = true,
+  channel_shift_intensity = true, brightness = true,
+}
+
+-- What an error says that it got.
+local function described(x)
+  return cnn.is_tensor(x) and ("a tensor of rank %d"):format(#x:shape()) or tostring(x)
+end
+
+--- Changes a picture by parameters that are given, none of which is needed.
+-- @function generator:apply_transform
 -- @tparam tensor x [H,W,C]
--- @tparam table parameters theta (degrees, counter-clockwise), tx and ty (pixels to the left and up), shear (degrees),
--- zx and zy (below 1: larger), flip_horizontal, flip_vertical, channel_shift_intensity, brightness
--- @treturn tensor float32
+-- @tparam table parameters theta (degrees, counter-clockwise), tx and ty (pixels to the left and up), shear
+-- (degrees), zx and zy (below 1: larger), flip_horizontal, flip_vertical, channel_shift_intensity (added),
+-- brightness (a factor)
+-- @treturn tensor float32 [H,W,C]
+-- @raise a parameter of another name
+-- @usage
+-- x = cnn.tensor{{1, 2}, {3, 4}}:reshape{2, 2, 1}
+-- generator = cnn.ImageDataGenerator()
+-- generator:apply_transform(x, {theta = 90}):squeeze()
+-- --> float32 (2, 2)
+-- --> [[2. 4.]
+-- -->  [1. 3.]]
+-- generator:apply_transform(x, {flip_horizontal = true}):flatten():tolist()  --> {2.0, 1.0, 4.0, 3.0}
 function generator:apply_transform(x, parameters)
   if not cnn.is_tensor(x) or #x:shape() ~= 3 then
-    fail("apply_transform: expected a picture [H,W,C], got " .. tostring(x))
+    fail("apply_transform: expected a picture [H,W,C], got " .. described(x))
   end
   if type(parameters) ~= "table" then
     fail("apply_transform: expected a table of parameters, got " .. tostring(parameters))
+  end
+  for name in pairs(parameters) do
+    if not transforms[name] then
+      system.unknown("apply_transform", "unknown parameter", tostring(name), transforms)
+    end
   end
   local shape = x:shape()
   local matrix = matrix_of(parameters, shape[1], shape[2])
@@ -236,12 +296,18 @@ function generator:apply_transform(x, parameters)
   return x
 end
 
---- A randomly changed picture.
+--- Changes a picture at random; it is not rescaled or normalized, which standardize does.
+-- @function generator:random_transform
 -- @tparam tensor x [H,W,C]
--- @int[opt] seed
+-- @tparam[opt] int seed
+-- @treturn tensor float32 [H,W,C]
+-- @usage
+-- generator = cnn.ImageDataGenerator{rotation_range = 90, fill_mode = "reflect"}
+-- x = cnn.random.uniform{8, 8, 1}
+-- cnn.allclose(generator:random_transform(x, 3), generator:random_transform(x, 3))  --> true
 function generator:random_transform(x, seed)
   if not cnn.is_tensor(x) or #x:shape() ~= 3 then
-    fail("random_transform: expected a picture [H,W,C], got " .. tostring(x))
+    fail("random_transform: expected a picture [H,W,C], got " .. described(x))
   end
   return self:apply_transform(x, self:get_random_transform(x:shape(), seed))
 end
@@ -250,10 +316,16 @@ local function not_fitted(name)
   fail(("standardize: '%s' needs what fit finds out: call generator:fit(x) first"):format(name))
 end
 
---- Preprocesses, rescales and normalizes pictures, without random changes.
+--- Applies preprocessing_function, rescale and normalization, without random changes.
+-- Of several pictures at once, samplewise mean and deviation are those of all together, as in Keras.
+-- @function generator:standardize
 -- @tparam tensor x [H,W,C] or [N,H,W,C]
--- @param[opt] rng for the preprocessing function
+-- @tparam[opt] rng rng for the preprocessing function
 -- @treturn tensor
+-- @raise featurewise normalization before generator:fit
+-- @usage
+-- generator = cnn.ImageDataGenerator{rescale = 0.5, samplewise_center = true}
+-- generator:standardize(cnn.tensor{{{2}, {4}}}):flatten():tolist()  --> {-0.5, 0.5}
 function generator:standardize(x, rng)
   if self.preprocessing_function then x = self.preprocessing_function(x, rng) end
   if self.rescale and self.rescale ~= 0 then x = x * self.rescale end
@@ -272,21 +344,29 @@ local function call(self, x, rng, ...)
   return x, ...
 end
 
---- What a dataset that maps a generator does with the first tensor of each element: a random change, then standardize.
+-- What a dataset that maps a generator does with the first tensor of each element: a random change, then standardize.
 function generator.__call(self, x, ...)
   return call(self, x, last_first(...))
 end
 
---- Finds out mean and deviation of each channel, for featurewise normalization.
+--- Finds mean and standard deviation of each channel, for featurewise normalization.
+-- They become the fields mean and std. Arguments may come by position or by name.
+-- @function generator:fit
 -- @tparam tensor x [N,H,W,C]
--- @bool[opt=false] augment of randomly changed pictures
--- @int[opt=1] rounds how often each is changed
--- @int[opt] seed
+-- @tparam[opt=false] bool augment of randomly changed pictures
+-- @tparam[opt=1] int rounds how often each is changed then
+-- @tparam[opt] int seed of the changes
+-- @raise something that is no batch of pictures
+-- @usage
+-- generator = cnn.ImageDataGenerator{featurewise_center = true}
+-- generator:fit(cnn.tensor{1, 3}:reshape{2, 1, 1, 1})
+-- generator.mean:tolist()              --> {2.0}
+-- generator:standardize(cnn.tensor{{{5}}}):item()  --> 3.0
 function generator:fit(...)
   local a = arguments("fit", {{"x", "tensor"}, {"augment", "boolean", false}, {"rounds", "count", 1},
                               {"seed", "whole"}}, ...)
   local x = a.x
-  if not x or #x:shape() ~= 4 then fail("fit: expected pictures [N,H,W,C], got " .. tostring(x)) end
+  if not x or #x:shape() ~= 4 then fail("fit: expected pictures [N,H,W,C], got " .. described(x)) end
   x = x:astype "float32"
   if self.rescale and self.rescale ~= 0 then x = x * self.rescale end
   if a.augment then
@@ -361,22 +441,32 @@ local flow_arguments = {
   {"subset", "training|validation"},
 }
 
---- Batches of changed pictures: a dataset, each time it is run over in another order, with other changes.
+--- Makes a dataset of batches of changed pictures.
+-- Each loop over it has another order and other changes.
+-- @function generator:flow
 -- @tparam tensor x [N,H,W,C]
 -- @tparam[opt] tensor y labels
--- @int[opt=32] batch_size
--- @bool[opt=true] shuffle
--- @tparam[opt] tensor sample_weight
--- @int[opt] seed of order and changes
--- @string[opt] save_to_dir a folder where the pictures are kept as files
--- @string[opt=""] save_prefix how their names begin
--- @string[opt="png"] save_format "png", "jpg" or "bmp"
--- @bool[opt=false] ignore_class_split allows that one part has classes that the other has not
--- @string[opt] subset "training" or "validation", by the generator's validation_split
--- @treturn dataset of batches x, x and y, or x, y and sample_weight; with the fields n and batch_size
+-- @tparam[opt=32] int batch_size
+-- @tparam[opt=true] bool shuffle
+-- @tparam[opt] tensor sample_weight factors of the samples' losses; needs y
+-- @tparam[opt] int seed of order and changes
+-- @tparam[opt] string save_to_dir a folder where the pictures are kept as files
+-- @tparam[opt=""] string save_prefix how their names begin
+-- @tparam[opt="png"] string save_format "png", "jpg" or "bmp"
+-- @tparam[opt=false] bool ignore_class_split allows that one part has classes that the other has not
+-- @tparam[opt] string subset "training" or "validation", by the generator's validation_split
+-- @treturn dataset of batches x, x and y, or x, y and sample_weight; with the fields n (samples) and batch_size
+-- @raise numbers of samples that differ; a subset without samples
+-- @usage
+-- generator = cnn.ImageDataGenerator{horizontal_flip = true, validation_split = 0.25}
+-- x = cnn.random.uniform{8, 4, 4, 1}
+-- train = generator:flow{x, batch_size = 4, subset = "training"}
+-- train.n, #train
+-- --> 6
+-- --> 2
 function generator:flow(...)
   local a = arguments("flow", flow_arguments, ...)
-  if not a.x or #a.x:shape() ~= 4 then fail("flow: expected pictures [N,H,W,C], got " .. tostring(a.x)) end
+  if not a.x or #a.x:shape() ~= 4 then fail("flow: expected pictures [N,H,W,C], got " .. described(a.x)) end
   if a.sample_weight and not a.y then fail "flow: 'sample_weight' needs 'y'" end
   local count = #a.x
   local first, last = bounds(self, a.subset, count)
@@ -421,25 +511,40 @@ local function part_of(self, subset, paths, labels)
   return chosen_paths, chosen_labels
 end
 
---- Batches of changed pictures from a folder that has a folder of pictures for each class: a dataset.
--- @string directory
--- @tparam[opt={256, 256}] table target_size {height, width}
--- @string[opt="rgb"] color_mode "rgb", "rgba" or "grayscale"
--- @tparam[opt] table classes names of folders; default: all, sorted
--- @string[opt="categorical"] class_mode labels as rows with a one; "binary": 0 or 1; "sparse": from 0; "input": the
--- picture itself; false: none
--- @int[opt=32] batch_size
--- @bool[opt=true] shuffle
--- @int[opt] seed of order and changes
--- @string[opt] save_to_dir a folder where the pictures are kept as files
--- @string[opt=""] save_prefix how their names begin
--- @string[opt="png"] save_format "png", "jpg" or "bmp"
--- @bool[opt=false] follow_links to folders
--- @string[opt] subset "training" or "validation", by the generator's validation_split
--- @string[opt="nearest"] interpolation "bilinear", "bicubic" or "area"
--- @bool[opt=false] keep_aspect_ratio cuts off what is too wide or too high
--- @treturn dataset with the fields samples, n, batch_size, classes (the labels), class_indices (labels by name) and
--- filenames
+--- Makes a dataset of batches of changed pictures from a folder that has a folder for each class.
+-- How many pictures were found is printed.
+-- @function generator:flow_from_directory
+-- @tparam string directory
+-- @tparam[opt={256,256}] {int,...} target_size {height, width}
+-- @tparam[opt="rgb"] string color_mode "rgb", "rgba" or "grayscale"
+-- @tparam[opt] {string,...} classes names of folders, in the order of their labels; default: all, sorted
+-- @tparam[opt="categorical"] string|bool class_mode "categorical": labels as rows with a one; "binary": float32, 0
+-- or 1; "sparse": int32, from 0; "input": the picture itself; false: none
+-- @tparam[opt=32] int batch_size
+-- @tparam[opt=true] bool shuffle
+-- @tparam[opt] int seed of order and changes
+-- @tparam[opt] string save_to_dir a folder where the pictures are kept as files
+-- @tparam[opt=""] string save_prefix how their names begin
+-- @tparam[opt="png"] string save_format "png", "jpg" or "bmp"
+-- @tparam[opt=false] bool follow_links into folders
+-- @tparam[opt] string subset "training" or "validation", by the generator's validation_split
+-- @tparam[opt="nearest"] string interpolation "nearest", "bilinear", "bicubic" or "area"
+-- @tparam[opt=false] bool keep_aspect_ratio cuts off what is too wide or too high
+-- @treturn dataset with the fields samples and n (both the number of pictures), batch_size, classes (the labels),
+-- class_indices (labels by name) and filenames
+-- @raise a folder without pictures; class_mode "binary" of another number of classes than two
+-- @usage
+-- os.execute "mkdir -p photos/cats photos/dogs"
+-- cnn.image.save("photos/cats/1.png", cnn.zeros{8, 8, 3})
+-- cnn.image.save("photos/dogs/1.png", cnn.ones{8, 8, 3})
+-- generator = cnn.ImageDataGenerator{rescale = 1 / 255}
+-- train = generator:flow_from_directory{"photos", target_size = {4, 4}, class_mode = "sparse", shuffle = false}
+-- --> Found 2 images belonging to 2 classes.
+-- train.class_indices                  --> {cats = 0, dogs = 1}
+-- images, labels = train:iter()()
+-- images:shape(), labels:tolist()
+-- --> {2, 4, 4, 3}
+-- --> {0, 1}
 function generator:flow_from_directory(...)
   local who = "flow_from_directory"
   local a = arguments(who, directory_arguments, ...)

@@ -24,10 +24,20 @@ local function number(name, text)
   return value
 end
 
---- Reads the options of an experiment and sets its seed.
--- @tparam table arguments what the script got: {...}
--- @tparam table defaults epochs, seed, out, and help, a sentence on what the script shows
--- @treturn table with epochs, limit (or nil), seed, out
+--- Reads the options of an experiment's command line, `--epochs N --limit N --seed N --out DIR --help`, and sets
+-- its seed.
+-- @function cnn.utils.script_options
+-- @tparam {string,...} arguments what the script got: {...}
+-- @tparam table defaults `epochs` (1), `seed` (1) and `out` ("out"), and `help`, a sentence on what the script
+-- shows
+-- @treturn table with epochs, limit (nil: all samples), seed and out
+-- @raise options that are none of these; numbers that are none
+-- @usage
+-- options = cnn.utils.script_options({"--epochs", "3"}, {epochs = 10, help = "Learns digits."})
+-- options.epochs, options.limit, options.seed
+-- --> 3
+-- --> nil
+-- --> 1
 function cnn.utils.script_options(arguments, defaults)
   local options = {epochs = defaults.epochs or 1, seed = defaults.seed or 1, out = defaults.out or "out"}
   local i = 1
@@ -52,9 +62,13 @@ function cnn.utils.script_options(arguments, defaults)
 end
 
 --- The path of a file in the experiment's folder, which is made if it is not there.
+-- @function cnn.utils.output_path
 -- @tparam table options of script_options
--- @string name
+-- @tparam string name of the file
 -- @treturn string
+-- @usage
+-- options = cnn.utils.script_options({"--out", "results"}, {})
+-- print(cnn.utils.output_path(options, "loss.png"))  --> results/loss.png
 function cnn.utils.output_path(options, name)
   os.execute("mkdir -p '" .. options.out:gsub("'", "'\\''") .. "'")
   return options.out .. "/" .. name

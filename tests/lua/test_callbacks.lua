@@ -121,7 +121,7 @@ function TestLuaCallbacks.test_wrong_lists()
   raises("callbacks: expected callbacks or tables with functions like on_epoch_end, got 5", run, model, {5})
   raises("there is no event 'on_epoch_ends' (did you mean 'on_epoch_end'?)", run, model,
     {{on_epoch_ends = print}})
-  raises("attempt to call", run, model, {{on_epoch_end = false}})
+  raises("callbacks: 'on_epoch_end' must be a function, got a boolean", run, model, {{on_epoch_end = false}})
 end
 
 function TestLuaCallbacks.test_weights_changed_in_a_callback_count_at_once()
@@ -170,7 +170,7 @@ function TestCallbackErrors.test_errors_of_metamethods()
   local hostile = setmetatable({}, {__index = function() error "index" end})
   raises("index", run, line(), {hostile})
   raises("newindex", run, line(), {setmetatable({}, {__newindex = function() error "newindex" end})})
-  raises("attempt to call", run, line(), {{on_epoch_end = 5}})
+  raises("attempt to call", run, line(), {setmetatable({}, {__index = {on_epoch_end = 5}})})
   local model = line()
   pcall(run, model, {hostile})
   eq(#run(model).epoch, 1)
@@ -406,4 +406,5 @@ function TestReadyMade.test_fields()
   local stopping = callbacks.EarlyStopping{patience = 3}
   eq({stopping.patience, stopping.monitor}, {3, "val_loss"})
   raises("EarlyStopping: there is no field 'foo'", function() return stopping.foo end)
+  eq(tostring(stopping), "<EarlyStopping>")
 end

@@ -164,6 +164,18 @@ function TestCustomModels.test_wired_by_the_first_data()
   eq(net.hidden.kernel:shape(), {3, 16})
 end
 
+function TestCustomModels.test_wired_by_a_dataset_or_numbers()
+  local net = net_class()()
+  net:compile{optimizer = "sgd", loss = "mse"}
+  local dataset = cnn.data.Dataset.from_tensor_slices{cnn.ones{4, 3}, cnn.ones{4, 1}}:batch(2)
+  eq(#net:fit{dataset, epochs = 2, verbose = 0}.history.loss, 2)
+  eq(#net:fit{dataset, verbose = 0}.history.loss, 1)
+  eq(net.hidden.kernel:shape(), {3, 8})
+  eq(net_class()():predict{{{1, 2}, {3, 4}}, verbose = 0}:shape(), {2, 1})
+  raises("fit: expected samples, got number", net_class()().fit, net_class()(), {3})
+  raises("Net: expected a table of arguments, got number", net_class(), 3)
+end
+
 function TestCustomModels.test_build()
   local net = net_class()()
   net:build{false, 5}

@@ -147,6 +147,7 @@ function TestFitValidation.test_the_split_is_the_end_before_shuffling()
   raises("leaves a part empty", model.fit, model, {x, y, validation_split = 0.99})
   raises("validation_split must be at least 0 and below 1, got 1", model.fit, model, {x, y,
     validation_split = 1})
+  raises("fit: 'shuffle' must be true or false, got no", model.fit, model, {x, y, shuffle = "no"})
   raises("'validation_split' must be a number, got x", model.fit, model, {x, y, validation_split = "x"})
 end
 
@@ -297,7 +298,7 @@ function TestFitData.test_wrong_options()
     fails("'steps_per_epoch' must be an integer of at least 1, got", {steps_per_epoch = wrong})
   end
   fails("'initial_epoch' must be an integer of at least 0, got -1", {initial_epoch = -1})
-  fails("'verbose' must be 0, 1, 2 or \"auto\", got 3", {verbose = 3})
+  fails("'verbose' must be 0, 1, 2, 3 or \"auto\", got 4", {verbose = 4})
   raises("predict: unknown argument 'batchsize' (did you mean 'batch_size'?)", model.predict, model, {x,
     batchsize = 1})
   raises("evaluate: missing argument 'y'", model.evaluate, model, {x})

@@ -136,9 +136,11 @@ function TestImageDataGenerator.test_wrong_arguments_are_told()
   local g = Generator()
   raises("apply_transform: expected a picture [H,W,C]", g.apply_transform, g, cnn.zeros{2, 2}, {})
   raises("apply_transform: expected a table of parameters", g.apply_transform, g, cnn.zeros{2, 2, 1})
+  raises("apply_transform: unknown parameter 'thet' (did you mean 'theta'?)", g.apply_transform, g, cnn.zeros{2, 2, 1},
+    {thet = 90})
   raises("get_random_transform: expected {height, width, channels}, got 3", g.get_random_transform, g, 3)
   raises("random_transform: expected a picture [H,W,C]", g.random_transform, g, 7)
-  raises("fit: expected pictures [N,H,W,C]", g.fit, g, cnn.zeros{2, 2, 1})
+  raises("fit: expected pictures [N,H,W,C], got a tensor of rank 3", g.fit, g, cnn.zeros{2, 2, 1})
 end
 
 -- Lays down four dark cats and four bright dogs, of the greys 10 … 40 and 110 … 140.

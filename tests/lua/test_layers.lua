@@ -258,6 +258,14 @@ function TestLayerCalls.test_dropout_drops_in_training_only()
   lu.assertAlmostEquals(dropped:max():item(), 1 / 0.75, 1e-6)
 end
 
+function TestLayerCalls.test_options_come_in_a_table_after_the_tensor()
+  local x, dropout = cnn.ones{1, 4}, layers.Dropout{0.5, name = "dropout"}
+  local text = "dropout: options come in a table after the tensor"
+  raises(text, dropout, x, true)
+  raises(text, dropout, {x, training = true})
+  raises("dropout: unknown option 'trainig' (there is 'training')", dropout, x, {trainig = true})
+end
+
 function TestLayerCalls.test_activations_by_name()
   local x = cnn.tensor{{-2, -0.5, 0, 0.5, 2}}
   local e = math.exp

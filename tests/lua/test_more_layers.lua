@@ -273,6 +273,8 @@ function TestMoreLayers.test_wrong_arguments_are_named()
   lu.assertErrorMsgContains("strides > 1 cannot go with dilation_rate > 1", function()
     layers.DepthwiseConv2D{3, strides = 2, dilation_rate = 2}
   end)
+  lu.assertErrorMsgContains("'negative_slope' must be at least 0, got -1", function() layers.LeakyReLU{-1} end)
+  lu.assertErrorMsgContains("'stddev' must be at least 0, got -1", function() layers.GaussianNoise{-1} end)
   lu.assertErrorMsgContains("1 to 2 in some order", function() layers.Permute{{1, 3}} end)
   lu.assertErrorMsgContains("can't be the batch's", function()
     layers.BatchNormalization{axis = 0}(random{2, 3})

@@ -97,6 +97,10 @@ function TestNn.test_compositions()
     (x - mean) / cnn.sqrt(variance + 1e-3) * 2 + 1, 1e-4)
   close(nn.matmul(x, x, {transpose_b = true}), x:matmul(x:transpose()))
   close(nn.matmul{x, x, transpose_a = true}, x:transpose():matmul(x))
+  local batch = cnn.random.normal{2, 3, 4, seed = 1}
+  close(nn.matmul(batch, batch, {transpose_b = true}), batch:matmul(batch:transpose{1, 3, 2}))
+  close(nn.matmul({{1, 2}}, {{3, 4}}, false, true), {{11}})
+  raises("matmul: 'b' is missing", nn.matmul, x)
   eq(nn.one_hot({0, 2}, {depth = 3}):tolist(), {{1, 0, 0}, {0, 0, 1}})
 end
 

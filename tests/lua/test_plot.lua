@@ -130,18 +130,88 @@ function TestPlot:test_svg_and_pdf_by_ending()
   lu.assertStrContains(read(self.folder .. "/a.svg"), 'width="640" height="333"')
 end
 
-function TestPlot:test_without_a_file_it_is_text()
-  lu.skipIf(not has_gnuplot, "gnuplot is not installed (Debian's package gnuplot-nox)")
+-- What is plotted without a file, into a file that output goes to.
+function TestPlot:text(f, ...)
   local path = self.folder .. "/out"
   local before = io.output()
   io.output(path)
-  cnn.plot{{3, 2, 1}, title = "Loss", legend = {"train"}, xlabel = "epoch"}
+  local good, result = pcall(f, ...)
   io.output():close()
   io.output(before)
-  local text = read(path)
-  for _, part in ipairs {"Loss", "train", "epoch", "***"} do lu.assertStrContains(text, part) end
+  lu.assertTrue(good, result)
+  eq(result, nil)
+  return read(path)
+end
+
+function TestPlot:test_without_a_file_it_is_text()
+  local text = self:text(cnn.plot, {{3, 2, 1}, title = "Loss", legend = {"train"}, xlabel = "epoch", ylabel = "loss"})
+  for _, part in ipairs {"   Loss\n", "⠒⠒ train\n", "\nloss\n", "3.0┤⠈⠑⠢⢄⡀\n", "┬\n", " epoch\n"} do
+    lu.assertStrContains(text, part)
+  end
   eq(text:find "\27", nil)
-  for line in text:gmatch "[^\n]*" do lu.assertTrue(#line <= 80) end
+  for line in text:gmatch "[^\n]*" do lu.assertTrue(utf8.len(line) <= 80) end
+end
+
+function TestPlot:test_a_small_text_to_the_character()
+  eq(self:text(cnn.plot, {{0, 1}, width = 200, height = 160, ylim = {0, 1}}), [[
+1.0┤             ⢀⠔⠊
+   │          ⢀⡠⠊⠁
+   │        ⡠⠔⠁
+0.5┤     ⢀⠔⠊
+   │  ⢀⡠⠊⠁
+0.0┤⡠⠔⠁
+   └┬──────────────┬
+    1              2
+]])
+end
+
+function TestPlot:test_marks_tell_series_apart_where_colours_are_missing()
+  local text = self:text(cnn.plot, {{1, 1}, {2, 2}, legend = {"a", "b"}})
+  lu.assertStrContains(text, "o a   x b")
+  lu.assertStrMatches(text, ".*2.0┤[^\n]+x\n.*1.0┤o[^\n]+o\n.*")
+  text = self:text(cnn.plot, {{1, 2}, {2, 1}, style = "bars", legend = {"a", "b"}})
+  lu.assertStrContains(text, "█ a   ░ b")
+  lu.assertStrContains(text, "██░░")
+end
+
+function TestPlot:test_bars_and_histograms_are_blocks()
+  local text = self:text(cnn.plot, {{x = {"cat", "개"}, y = {1, -1}}, style = "bars", height = 200})
+  lu.assertStrContains(text, "cat")
+  lu.assertStrContains(text, "개")
+  lu.assertStrContains(text, " 1┤       ▆▆▆▆")
+  lu.assertStrContains(text, " 0┤                                         ████")
+  text = self:text(cnn.plot, {cnn.tensor{1, 2, 2, 3}, kind = "hist", bins = 3, width = 200, height = 200})
+  lu.assertStrContains(text, "count\n")
+  lu.assertStrContains(text, "0┤██████████████████\n")
+end
+
+function TestPlot:test_points_are_all_there()
+  local text = self:text(cnn.plot, {{x = {3, 1, 2}, y = {1, 2, 3}}, style = "points"})
+  eq(select(2, text:gsub("•", "")), 3)
+  text = self:text(cnn.plot, {{1, nan, 2, nan, nan, 3, 3}}) -- two by themselves, and a line
+  eq(select(2, text:gsub("•", "")), 2)
+end
+
+function TestPlot:test_odd_data_is_text_too()
+  for _, series in ipairs {{5}, {nan, nan}, {7, 7, 7}, {0, 0}, {math.huge, 1, 2}, {1, cnn.null, 3}, cnn.zeros{0},
+                           {-1e30, 1e30}, {1e-30, 2e-30}, {1, 1e300}} do
+    for _, style in ipairs {"lines", "points", "linespoints", "bars"} do
+      self:text(cnn.plot, {series, series, style = style, legend = {"x", ("long "):rep(40)}})
+      self:text(cnn.plot, {series, style = style, logy = true, ylim = {1, 2}})
+      self:text(cnn.plot, {series, style = style, logx = true, xlim = {1, 1e9}, width = 100, height = 100})
+    end
+  end
+  self:text(cnn.plot, {cnn.full({3}, nan), kind = "hist"})
+end
+
+function TestPlot.test_a_terminal_with_pixels_gets_a_picture()
+  lu.skipIf(not has_gnuplot, "gnuplot is not installed (Debian's package gnuplot-nox)")
+  local program = os.getenv "CNNLUA_PROGRAM" or "./cnnlua"
+  local command = "CNNLUA_GRAPHICS=%s '%s' -e 'cnn.plot{{1, 2}, width = 400, height = 200}'"
+  local pipe <close> = assert(io.popen(command:format("sixel", program)))
+  lu.assertStrMatches(pipe:read "a", '\27P[%d;]*q"1;1;320;156.*\27\\\n') -- 40 by 10 cells of 8 by 16, in sixels of 6
+  local nothing <close> = assert(io.popen(command:format("none", program)))
+  eq(nothing:read "a", "")
 end
 
 function TestPlot:test_learning_curves()

@@ -406,7 +406,7 @@ function TestVariables.test_a_variable_has_memory_of_its_own()
   local copy = v:read()
   v:assign{0, 0}
   eq(copy:tolist(), {7, 8})
-  raises("must have the tensor's shape", v.assign, v, {1, 2, 3})
+  raises("must have the tensor's shape (2,), got (3,)", v.assign, v, {1, 2, 3})
 end
 
 function TestVariables.test_weights_of_layers_are_variables()

@@ -68,8 +68,8 @@ function TestMaking.test_tensor_errors()
   local circle = {}
   circle[1] = circle
   raises("nested more than 8 deep", cnn.tensor, circle)
-  for _, wrong in ipairs{"1", print, io.stdout} do raises("tensor expected", cnn.tensor, wrong) end
-  raises("tensor expected", cnn.tensor)
+  for _, wrong in ipairs{"1", print, io.stdout} do raises("tensor, number or table expected", cnn.tensor, wrong) end
+  raises("tensor, number or table expected", cnn.tensor)
   raises("did you mean 'int32'", cnn.tensor, {1}, "int3")
   raises("'dtype' must be a name", cnn.tensor, {1}, 5)
 end
@@ -91,6 +91,25 @@ function TestMaking.test_constants_by_both_manners_of_calling()
   holds(cnn.ones_like(m23(), "uint8"), {{1, 1, 1}, {1, 1, 1}}, "uint8")
 end
 
+function TestMaking.test_numbers_are_cut_to_whole_ones_for_integers()
+  holds(cnn.full({2}, 2.7, "int32"), {2, 2}, "int32")
+  holds(cnn.tensor{2.7, -2.7, dtype = "int32"}, {2, -2}, "int32")
+  holds(cnn.tensor({1}, "uint8"):pad(1, 2.7), {2, 1, 2}, "uint8")
+end
+
+function TestMaking.test_tables_with_names_are_no_arrays()
+  raises("unknown argument 'dtyp' (did you mean 'dtype'?)", cnn.tensor, {1, 2, dtyp = "int32"})
+  raises("unknown argument 'dtype'", cnn.tensor, {1, 2, dtype = "int32"}, "uint8")
+  raises("unknown argument 'axis'", cnn.sum, {axis = 1})
+  raises("unknown argument 'size'", cnn.reshape, {1, 2}, {2, size = 2})
+  raises("unknown argument 'valeu' (did you mean 'value'?)", cnn.pad, {1, 2}, {1, valeu = 3})
+end
+
+function TestMaking.test_like_another()
+  holds(cnn.zeros_like{1, 2}, {0, 0}, "float32")
+  holds(cnn.ones_like{m23(), dtype = "int32"}, {{1, 1, 1}, {1, 1, 1}}, "int32")
+end
+
 function TestMaking.test_shape_errors()
   raises("size 1 of 'shape' must not be negative, got -1", cnn.zeros, {-1})
   raises("number 1 of 'shape' must be an integer", cnn.zeros, {0 / 0})
@@ -108,7 +127,7 @@ function TestMaking.test_shape_errors()
   raises("got 'shape' twice", cnn.zeros, {2, shape = {3}})
   raises("at most 2 arguments by position, got 3", cnn.zeros, {2}, "int32", 1)
   raises("'fill_value' must be a number, got nil", cnn.full, {2})
-  raises("tensor expected, got table", cnn.zeros_like, {1, 2})
+  raises("tensor, number or table expected, got string", cnn.zeros_like, "x")
 end
 
 function TestMaking.test_arange_excludes_the_stop()
@@ -118,6 +137,7 @@ function TestMaking.test_arange_excludes_the_stop()
   holds(cnn.arange(0, 1, 0.25), {0, 0.25, 0.5, 0.75}, "float32")
   holds(cnn.arange(3.0), {0, 1, 2}, "float32")
   holds(cnn.arange(3, "float32"), {0, 1, 2}, "float32")
+  holds(cnn.arange{stop = 3}, {0, 1, 2}, "int32")
   holds(cnn.arange(1, 3, "uint8"), {1, 2}, "uint8")
   holds(cnn.arange{0, 6, step = 3}, {0, 3}, "int32")
   holds(cnn.arange(3, 1), {})
@@ -199,12 +219,12 @@ end
 
 function TestLooking.test_wrong_self()
   local t = m23()
-  raises("tensor expected, got nil", t.sum, nil)
-  raises("tensor expected, got no value", t.sum)
+  raises("table expected, got nil", t.sum, nil)
+  raises("table expected, got no value", t.sum)
   raises("tensor expected", t.shape, 3)
   raises("tensor expected", t.close, io.stdout)
   raises("tensor expected", t.item, {})
-  raises("tensor expected", t.exp, "1")
+  raises("table expected", t.exp, "1")
   for name, method in pairs(debug.getregistry()["cnn.methods"]) do
     for _, wrong in ipairs{print, io.stdout, "x", coroutine.create(print)} do
       lu.assertFalse(pcall(method, wrong), name)
@@ -330,7 +350,7 @@ function TestIndexing.test_gather_along_an_axis()
   holds(t:take({{1}, {3}}, -1), {{{1}, {3}}, {{4}, {6}}})
   raises("axis 3 is not there", t.gather, t, {1}, 3)
   raises("out of range", t.gather, t, {0 / 0})
-  raises("tensor expected", t.gather, t)
+  raises("table expected", t.gather, t)
 end
 
 function TestIndexing.test_nonzero()
@@ -380,9 +400,10 @@ function TestAssigning.test_errors()
   raises("does not broadcast", function() t[1] = {1, 2} end)
   raises("broadcast", function() t[1] = cnn.zeros{2, 2, 3} end)
   raises("out of range", function() t[3] = 1 end)
-  raises("tensor expected, got string", function() t[1] = "x" end)
-  raises("tensor expected, got nil", function() t[1] = nil end)
+  raises("table expected, got string", function() t[1] = "x" end)
+  raises("table expected, got nil", function() t[1] = nil end)
   raises("no fields to set", function() t[true] = 1 end)
+  raises("cnn.where(mask, a, b)", function() t[t:greater(1)] = 0 end)
   raises("out of range", function() t[1][4] = 1 end)
   holds(t, {{1, 2, 3}, {4, 5, 6}})
 end
@@ -452,7 +473,7 @@ function TestArithmetic.test_functions_of_elements()
   holds(cnn.tensor{-2, 3}:relu(), {0, 3})
   holds(cnn.sign{-2, 0, 3}, {-1, 0, 1})
   holds(cnn.round{0.4, 0.6, -1.2}, {0, 1, -1})
-  holds(cnn.isnan{1, 0 / 0}, {0, 1})
+  holds(cnn.isnan{1, 0 / 0}, {0, 1}, "uint8")
 end
 
 function TestArithmetic.test_clip()
@@ -470,8 +491,8 @@ function TestArithmetic.test_where_and_matmul()
   holds(m23():matmul(m23():T()), {{14, 32}, {32, 77}})
   holds(cnn.dot({1, 2}, {3, 4}), 11)
   raises("matmul", cnn.matmul, m23(), m23())
-  raises("tensor expected", cnn.matmul, m23())
-  raises("tensor expected", cnn.where, {1})
+  raises("table expected", cnn.matmul, m23())
+  raises("where: 'a' is missing", cnn.where, {1})
   raises("broadcast", cnn.where, {1, 0}, {1, 2, 3}, 0)
 end
 
@@ -485,11 +506,11 @@ end
 function TestArithmetic.test_errors()
   local t = m23()
   fails("add: the shapes (2, 3) and (4,) do not broadcast", "t + cnn.zeros{4}", t)
-  fails("tensor expected, got string", "t + 'x'", t)
-  fails("tensor expected, got nil", "t * nil", t)
-  fails("tensor expected, got nil", "nil * t", t)
+  fails("table expected, got string", "t + 'x'", t)
+  fails("table expected, got nil", "t * nil", t)
+  fails("table expected, got nil", "nil * t", t)
   fails("attempt to concatenate", "t .. 'x'", t)
-  raises("tensor expected", cnn.maximum, t)
+  raises("table expected", cnn.maximum, t)
 end
 
 TestReducing = {}
@@ -530,6 +551,8 @@ function TestReducing.test_any_and_all_are_booleans_without_an_axis()
   holds(t:all(2), {0, 1}, "uint8")
   holds(t:any{1, keepdims = true}, {{1, 1}})
   eq({cnn.tensor{}:any(), cnn.tensor{}:all()}, {false, true})
+  holds(cnn.zeros{2, 0}:any(2), {0, 0}, "uint8")
+  holds(cnn.zeros{2, 0}:all(2), {1, 1}, "uint8")
 end
 
 function TestReducing.test_errors()
@@ -593,7 +616,19 @@ function TestShaping.test_flip_pad_tile_broadcast()
   raises("must not be negative", t.pad, t, -1)
   raises("takes as many pairs, got 1", t.pad, t, {1})
   raises("takes as many numbers, got 1", t.tile, t, {1})
+  raises("axis 1 cannot be repeated -1 times", t.tile, t, {-1, 1})
   raises("broadcast", t.broadcast_to, t, {3})
+  raises("size 1 of 'shape' must not be negative", t.broadcast_to, t, {-1, 2})
+end
+
+function TestShaping.test_axes_by_name()
+  local t = cnn.tensor{{{1, 2}}}
+  eq(t:flip{axis = 3}:tolist(), {{{2, 1}}})
+  eq(t:squeeze{1, 2}:shape(), {2})
+  eq(t:squeeze{axis = 1}:shape(), {1, 2})
+  eq(t:expand_dims{axis = -1}:shape(), {1, 1, 2, 1})
+  raises("axis 3 must have size 1, has 2", t.squeeze, t, {1, 3})
+  raises("'axis' must be an integer, got nil", t.expand_dims, t)
 end
 
 function TestShaping.test_astype_and_copy()
@@ -603,7 +638,10 @@ function TestShaping.test_astype_and_copy()
   copy[1] = 0
   eq(t[1], 1.5)
   raises("did you mean 'float32'", t.astype, t, "float23")
-  raises("value expected", t.astype, t)
+  raises("astype: dtype: expected", t.astype, t, "double")
+  raises("'dtype' is missing", t.astype, t)
+  holds(cnn.astype({1.5, 2}, "int32"), {1, 2}, "int32")
+  holds(cnn.copy{1, 2}, {1, 2})
 end
 
 TestJoining = {}
@@ -796,6 +834,8 @@ function TestJson.test_errors()
   raises("zero byte", cnn.to_json, "a\0b")
   raises("value expected", cnn.to_json)
   raises("from_json", cnn.from_json, "{x")
+  raises("not JSON from position 1 on, where the text ends", cnn.from_json, "")
+  raises("not JSON from position 5 on", cnn.from_json, "[1] x")
   raises("oops", cnn.to_json, setmetatable({}, {__json = function() error "oops" end}))
 end
 
