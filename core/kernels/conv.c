@@ -46,7 +46,7 @@ static int32_t *carve_list(void *scratch, size_t *used, size_t size) {
 static size_t prepare(work *k, const conv_walk *w, int unit, bool pooled, void *scratch) {
     size_t used = 0;
     k->walk = *w;
-    k->strip = conv_strip_of(w, w->lanes ? 2 * POSITIONS : POSITIONS, unit);
+    k->strip = conv_strip_of(w, w->lanes ? 2 * POSITIONS / w->split : POSITIONS, unit);
     size_t samples = (size_t)k->strip.samples, rows = (size_t)k->strip.rows;
     size_t positions = samples * rows * (size_t)w->out_w;
     k->step = carve_list(scratch, &used, (size_t)conv_steps(w));
@@ -163,7 +163,7 @@ static void run_walk(const work *k, int n, const float *picture, const float *pa
 /* ---- forward ----------------------------------------------------------------------------------------- */
 
 conv_walk conv_forward_walk(const cnn_conv *c) {
-    bool lanes = conv_is_depthwise(c);
+    bool lanes = conv_in_lanes(c, c->out_c);
     int groups = lanes ? 1 : c->groups;
     return (conv_walk){
         .in_h = c->in_h,
@@ -183,8 +183,8 @@ conv_walk conv_forward_walk(const cnn_conv *c) {
         .group_in = c->in_c / groups,
         .group_out = c->out_c / groups,
         .lanes = lanes,
-        .repeat = lanes ? c->out_c / c->in_c : 1,
-        .split = 1,
+        .repeat = lanes ? c->out_c / c->groups : 1,
+        .split = lanes ? c->in_c / c->groups : 1,
     };
 }
 
@@ -223,7 +223,7 @@ void CNN_KERNEL(conv_forward)(const cnn_conv *c, int n, const float *x, const fl
 /* ---- gradient to the input --------------------------------------------------------------------------- */
 
 static conv_walk grad_walk(const cnn_conv *c, const conv_phase *h, const conv_phase *w) {
-    bool lanes = conv_is_depthwise(c);
+    bool lanes = conv_in_lanes(c, c->in_c);
     int groups = lanes ? 1 : c->groups;
     return (conv_walk){
         .in_h = c->out_h,
@@ -244,8 +244,8 @@ static conv_walk grad_walk(const cnn_conv *c, const conv_phase *h, const conv_ph
         .group_out = c->in_c / groups,
         .lanes = lanes,
         .dots = conv_phase_dots(c, h, w),
-        .repeat = 1,
-        .split = lanes ? c->out_c / c->in_c : 1,
+        .repeat = lanes ? c->in_c / c->groups : 1,
+        .split = lanes ? c->out_c / c->groups : 1,
     };
 }
 

@@ -128,10 +128,10 @@ typedef struct conv_walk {
     int out_h, out_w; /* positions to compute */
     int groups;
     int group_in, group_out; /* channels of one group */
-    bool lanes;              /* depthwise: output channel l reads input channel l alone */
+    bool lanes;              /* output channel l reads channel l alone, of each of the view's planes */
     bool dots;               /* few output channels: conv_dots says so */
-    int repeat;              /* each input channel stands this many times in the view */
-    int split; /* the picture's channels [in_c/split, split] are [split, in_c/split] in the view */
+    int repeat;              /* with lanes: how many output channels share their input channels, */
+    int split; /* and how many these are: the picture's channels [groups, split] are [split, groups, repeat] in the view */
 } conv_walk;
 
 /* The picture, or its zero-bordered copy: the element of sample s, row r, column c of the (padded) picture is
@@ -266,8 +266,11 @@ static inline bool conv_phase_dots(const cnn_conv *c, const conv_phase *h, const
 }
 size_t conv_phase_size(const cnn_conv *c, const conv_phase *h, const conv_phase *w);
 
-static inline bool conv_is_depthwise(const cnn_conv *c) {
-    return c->groups > 1 && c->groups == c->in_c;
+/* Whether the lanes are `out` output channels of all groups, each reading an input channel of its own group, as of
+ * depthwise convolution: where else each group by itself would leave half of the lanes empty or more. */
+static inline bool conv_in_lanes(const cnn_conv *c, int out) {
+    int together = (out + CNN_LANES - 1) / CNN_LANES, apart = (out / c->groups + CNN_LANES - 1) / CNN_LANES;
+    return c->groups > 1 && (c->groups == c->in_c || 2 * together <= c->groups * apart);
 }
 
 /* Carves 64-byte aligned arrays of floats out of scratch; with scratch NULL only adds sizes up. */

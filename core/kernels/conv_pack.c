@@ -25,12 +25,12 @@ size_t CNN_KERNEL(conv_packed_size)(const cnn_conv *c) {
     if (conv_forward_dots(c)) return dots_size(c->kernel_h, c->kernel_w, c->in_c, c->out_c);
     size_t taps = (size_t)c->kernel_h * (size_t)c->kernel_w;
     if (conv_way_forward(c) == CONV_WINOGRAD) return conv_winograd_packed_size(c->in_c, c->out_c);
-    if (conv_is_depthwise(c)) return taps * round_up(c->out_c);
+    if (conv_in_lanes(c, c->out_c)) return taps * (size_t)(c->in_c / c->groups) * round_up(c->out_c);
     return taps * (size_t)c->in_c * round_up(c->out_c / c->groups);
 }
 
 static size_t grad_size(const cnn_conv *c, size_t taps) {
-    if (conv_is_depthwise(c)) return taps * (size_t)(c->out_c / c->in_c) * round_up(c->in_c);
+    if (conv_in_lanes(c, c->in_c)) return taps * (size_t)(c->out_c / c->groups) * round_up(c->in_c);
     return taps * (size_t)c->out_c * round_up(c->in_c / c->groups);
 }
 
@@ -98,18 +98,18 @@ void CNN_KERNEL(conv_pack)(const cnn_conv *c, const float *weights, float *packe
         conv_winograd_pack(c, weights, packed);
         return;
     }
-    bool depthwise = conv_is_depthwise(c);
+    bool in_lanes = conv_in_lanes(c, c->out_c);
     if (conv_forward_dots(c)) {
         ptrdiff_t column = (ptrdiff_t)c->in_c * c->out_c;
         weights_at w = {weights, c->kernel_w * column, column, c->out_c, 1};
         pack_dots(w, c->kernel_h, c->kernel_w, c->in_c, c->out_c, packed);
         return;
     }
-    int groups = depthwise ? 1 : c->groups, out = c->out_c / groups;
+    int groups = in_lanes ? 1 : c->groups, out = c->out_c / groups;
     int steps = c->kernel_h * c->kernel_w * (c->in_c / c->groups);
     for (int g = 0; g < groups; g++)
         for (int block, first = 0; first < out; first += block) {
-            block = conv_block(depthwise, out - first);
+            block = conv_block(in_lanes, out - first);
             int lanes = lanes_of(block);
             for (int s = 0; s < steps; s++, packed += lanes) {
                 const float *from = weights + (ptrdiff_t)s * c->out_c + g * out + first;
@@ -130,18 +130,21 @@ float *conv_pack_tap(const float *tap, int out_c, int first, int block, int firs
     return packed + (ptrdiff_t)steps * lanes;
 }
 
-/* Depthwise: the steps of a tap are the `multiplier` outputs of each channel. */
-static float *pack_depthwise_tap(const float *tap, int multiplier, int first, int block, float *packed) {
-    int lanes = lanes_of(block);
-    for (int s = 0; s < multiplier; s++, packed += lanes)
-        for (int l = 0; l < lanes; l++) packed[l] = l < block ? tap[(first + l) * multiplier + s] : 0;
+/* In lanes: the steps of a tap are the output channels of each input channel's group. */
+static float *pack_tap_in_lanes(const cnn_conv *c, const float *tap, int first, int block, float *packed) {
+    int lanes = lanes_of(block), in = c->in_c / c->groups, out = c->out_c / c->groups;
+    for (int s = 0; s < out; s++, packed += lanes)
+        for (int l = 0; l < lanes; l++) {
+            int channel = first + l;
+            packed[l] = l < block ? tap[channel % in * c->out_c + channel / in * out + s] : 0;
+        }
     return packed;
 }
 
 static float *pack_phase(const cnn_conv *c, const float *weights, const conv_phase *h, const conv_phase *w,
                          float *packed) {
-    bool depthwise = conv_is_depthwise(c);
-    int groups = depthwise ? 1 : c->groups, in = c->in_c / groups, out = c->out_c / c->groups;
+    bool in_lanes = conv_in_lanes(c, c->in_c);
+    int groups = in_lanes ? 1 : c->groups, in = c->in_c / groups, out = c->out_c / c->groups;
     ptrdiff_t tap_size = (ptrdiff_t)(c->in_c / c->groups) * c->out_c;
     if (conv_phase_dots(c, h, w)) {
         int row = h->tap + (h->taps - 1) * h->step, column = w->tap + (w->taps - 1) * w->step;
@@ -151,13 +154,13 @@ static float *pack_phase(const cnn_conv *c, const float *weights, const conv_pha
     }
     for (int g = 0; g < groups; g++)
         for (int block, first = 0; first < in; first += block) {
-            block = conv_block(depthwise, in - first);
+            block = conv_block(in_lanes, in - first);
             for (int i = h->taps - 1; i >= 0; i--)
                 for (int j = w->taps - 1; j >= 0; j--) {
                     int row = h->tap + i * h->step, column = w->tap + j * w->step;
                     const float *tap = weights + (row * c->kernel_w + column) * tap_size;
-                    packed = depthwise ? pack_depthwise_tap(tap, out, first, block, packed)
-                                       : conv_pack_tap(tap, c->out_c, first, block, g * out, out, packed);
+                    packed = in_lanes ? pack_tap_in_lanes(c, tap, first, block, packed)
+                                      : conv_pack_tap(tap, c->out_c, first, block, g * out, out, packed);
                 }
         }
     return packed;

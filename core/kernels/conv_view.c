@@ -4,8 +4,9 @@
  * rows reads are copied to scratch with their border of zeros, and every tile is then a 'valid' one. The copy
  * is of a strip, not of the picture, so that it stays in the nearest caches; rows shared by two strips are
  * copied twice, which costs little beside the arithmetic. Where there is no padding the picture serves as it
- * is. Depthwise convolution with a multiplier needs each channel several times (repeat), its gradient the
- * channels of dy in another order (split); both are made in the same copy. */
+ * is. Where the lanes are the output channels of many small groups (of one channel each: depthwise convolution), the copy
+ * has the input channels in planes, each group's first, then each group's second, … (split), and a channel once for each
+ * output of its group (repeat): lane l of every plane is then what output l reads. */
 #include "kernels/conv.h"
 #include "kernels/simd.h"
 
@@ -31,16 +32,32 @@ size_t conv_view_size(const conv_walk *w, int rows) {
            (size_t)w->repeat;
 }
 
+/* Where whole groups fill a vector, and as many output channels share a group as input channels: plane s has channel s of
+ * each group in all lanes of the group. */
+static void permute_pixels(const conv_walk *w, const float *from, int count, float *to) {
+    vi first;
+    for (int l = 0; l < CNN_LANES; l++) first[l] = l / w->split * w->split;
+    for (int i = 0; i < count; i++, from += w->in_c, to += w->in_c * w->split)
+        for (int c = 0; c < w->in_c; c += CNN_LANES) {
+            vf channels = v_load(from + c);
+            for (int s = 0; s < w->split; s++) v_store(to + s * w->in_c + c, v_permute(channels, first + s));
+        }
+}
+
 static void copy_pixels(const conv_walk *w, const float *from, int count, float *to) {
     if (w->repeat == 1 && w->split == 1) {
         memcpy(to, from, (size_t)count * (size_t)w->in_c * sizeof(float));
         return;
     }
-    int planes = w->in_c / w->split;
+    int groups = w->in_c / w->split;
+    if (w->split == w->repeat && CNN_LANES % w->split == 0 && w->in_c % CNN_LANES == 0) {
+        permute_pixels(w, from, count, to);
+        return;
+    }
     for (int i = 0; i < count; i++, from += w->in_c)
         for (int s = 0; s < w->split; s++)
-            for (int c = 0; c < planes; c++)
-                for (int r = 0; r < w->repeat; r++) *to++ = from[c * w->split + s];
+            for (int g = 0; g < groups; g++)
+                for (int r = 0; r < w->repeat; r++) *to++ = from[g * w->split + s];
 }
 
 static void zero(float *to, ptrdiff_t floats) {

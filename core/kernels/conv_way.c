@@ -84,7 +84,7 @@ static bool input_dots(const cnn_conv *c) {
 
 conv_way conv_way_input(const cnn_conv *c) {
     if (conv_scatters(c)) return CONV_SPREAD;
-    if (conv_is_depthwise(c) || input_dots(c)) return CONV_WALK;
+    if (conv_in_lanes(c, c->in_c) || input_dots(c)) return CONV_WALK;
     int64_t steps = c->out_c / c->groups;
     int64_t walk = (int64_t)c->in_h * c->in_w * steps;
     int64_t spread = (int64_t)c->out_h * c->out_w * c->stride_h * c->stride_w * (steps + MEMORY_STEPS);
@@ -97,7 +97,7 @@ conv_way conv_way_input(const cnn_conv *c) {
 conv_way conv_way_weights(const cnn_conv *c) {
     if (!winograd_fits(c)) return CONV_WALK;
     int64_t products = (int64_t)c->in_c * vectors(c->out_c);
-    int64_t sums = WEIGHTS * products / (is_far(c) ? 1 : SAMPLES / 2);
+    int64_t sums = WEIGHTS * products / (c->once > 0 && c->once < SAMPLES ? c->once : SAMPLES);
     int64_t winograd = winograd_cost(c, c->in_c, c->out_c) + sums;
     return worthwhile(winograd, (int64_t)c->out_h * c->out_w * 9 * products) ? CONV_WINOGRAD : CONV_WALK;
 }

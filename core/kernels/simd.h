@@ -138,6 +138,19 @@ static inline vf v_pick(const float *four, vi which) {
 #endif
 }
 
+/* Lane l is v[which[l]]. */
+static inline vf v_permute(vf v, vi which) {
+#if defined(__AVX512F__)
+    return _mm512_permutexvar_ps((__m512i)which, v);
+#elif defined(__AVX2__)
+    return _mm256_permutevar8x32_ps(v, (__m256i)which);
+#else
+    vf permuted;
+    for (int l = 0; l < CNN_LANES; l++) permuted[l] = v[which[l]];
+    return permuted;
+#endif
+}
+
 /* The sum of all lanes: the upper half is added to the lower one, as long as there is one. */
 static inline float v_sum(vf v) {
 #if defined(__x86_64__)

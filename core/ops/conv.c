@@ -77,7 +77,9 @@ static size_t sums_of_sample(const cnn_conv *c) {
 }
 
 static int64_t samples_at_once(const cnn_conv *c) {
-    const size_t floats = 32768;
+    enum { FLOATS = 32768, POSITIONS = 256 };
+    size_t floats = (size_t)c->out_c * POSITIONS;
+    if (floats < FLOATS) floats = FLOATS;
     return sums_of_sample(c) < floats ? (int64_t)(floats / sums_of_sample(c)) : 1;
 }
 

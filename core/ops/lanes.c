@@ -2,7 +2,7 @@
  *
  * More lanes let more threads work, but each holds sums of all weight gradients, to be cleared, filled and added up.
  * So a lane that sums has four samples or more, there are at most CNN_MAX_LANES, which feeds as many threads, and large
- * gradients get fewer lanes, down to four. Without sums a few samples, which may be large, get a lane each. */
+ * gradients get fewer lanes, down to four. With small sums or none a few samples, which may be large, get a lane each. */
 #include "ops/op.h"
 #include "base/parallel.h"
 #include "kernels/kernels.h"
@@ -10,9 +10,9 @@
 #include <string.h>
 
 int cnn_lane_count(int64_t batch, size_t gradient_bytes) {
-    const size_t most_bytes = (size_t)64 << 20;
+    const size_t most_bytes = (size_t)64 << 20, small = (size_t)64 << 10;
     int64_t lanes = (batch + 3) / 4;
-    if (gradient_bytes == 0 && lanes < 4) lanes = batch < 4 ? batch : 4;
+    if (gradient_bytes <= small && lanes < 4) lanes = batch < 4 ? batch : 4;
     if (lanes > CNN_MAX_LANES) lanes = CNN_MAX_LANES;
     while (lanes > 4 && (size_t)lanes * gradient_bytes > most_bytes) lanes--;
     return lanes > 0 ? (int)lanes : 1;
