@@ -689,8 +689,9 @@ static void test_random_tiles(void **state) {
 static double worst(const float *got, const double *want, size_t size) {
     double error = 0, most = 0;
     for (size_t i = 0; i < size; i++) {
-        error = fmax(error, fabs((double)got[i] - want[i]));
-        most = fmax(most, fabs(want[i]));
+        double off = fabs((double)got[i] - want[i]);
+        if (!(off <= error)) error = off; /* also where it is not a number */
+        if (fabs(want[i]) > most) most = fabs(want[i]);
     }
     return error / most;
 }

@@ -332,7 +332,8 @@ static void check_differences(const net *n, int64_t batch) {
         cnn_tensor *v = cnn_plan_variable(plan, i);
         const float *gradient = cnn_plan_gradient(plan, i);
         double most = 0;
-        for (int64_t k = 0; k < v->size; k++) most = fmax(most, fabs((double)gradient[k]));
+        for (int64_t k = 0; k < v->size; k++)
+            if (fabs((double)gradient[k]) > most) most = fabs((double)gradient[k]);
         for (int64_t k = 0; k < v->size; k += 1 + v->size / 11) {
             float was = cnn_f32(v)[k];
             cnn_f32(v)[k] = was + (float)nudge;

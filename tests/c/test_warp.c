@@ -29,8 +29,10 @@ static cnn_tensor *warped(const cnn_tensor *t, cnn_affine at, cnn_interpolation 
 static double furthest(const cnn_tensor *a, const cnn_tensor *b) {
     double most = 0;
     assert_true(cnn_same_shape(a, b));
-    for (int64_t i = 0; i < a->size; i++)
-        most = fmax(most, fabs(cnn_tensor_get(a, i) - cnn_tensor_get(b, i)));
+    for (int64_t i = 0; i < a->size; i++) {
+        double off = fabs(cnn_tensor_get(a, i) - cnn_tensor_get(b, i));
+        if (!(off <= most)) most = off; /* also where it is not a number */
+    }
     return most;
 }
 
