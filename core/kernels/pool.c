@@ -3,6 +3,8 @@
 #include "kernels/nn.h"
 #include "kernels/math.h"
 
+#define ALWAYS static inline __attribute__((always_inline))
+
 typedef uint8_t vb __attribute__((vector_size(CNN_LANES)));
 
 /* One window: its cells inside the picture, as ranges of its own rows and columns. */
@@ -74,8 +76,7 @@ static inline void store_index(void *index, int size, ptrdiff_t at, vi value, in
 /* ---- the maximum --------------------------------------------------------------------------------------- */
 
 /* The maximum of one vector of channels, and where it is: the first of equals. */
-static inline vf window_max(const cnn_pool *p, const window *w, const float *x, int64_t n, bool roomy,
-                            vi *place) {
+ALWAYS vf window_max(const cnn_pool *p, const window *w, const float *x, int64_t n, bool roomy, vi *place) {
     vf best = load_lanes(x + cell(p, w, w->row_from, w->column_from), n, roomy);
     vi at = v_set1_i(w->row_from * p->pool_w + w->column_from);
     for (int i = w->row_from; i < w->row_to; i++)
@@ -89,17 +90,43 @@ static inline vf window_max(const cnn_pool *p, const window *w, const float *x, 
     return best;
 }
 
-static inline __attribute__((always_inline)) void max_pool_sample(const cnn_pool *p, const float *x, float *y,
-                                                                  void *index, int size, ptrdiff_t at,
-                                                                  bool roomy) {
+/* Cells of a window to come, in its first two rows: windows go through two rows at once, in steps too large to be seen as
+ * a stream. */
+static inline void fetch_ahead(const cnn_pool *p, const float *cell) {
+    enum { AHEAD = 512 };
+    ptrdiff_t row = (ptrdiff_t)p->in_w * p->channels;
+    __builtin_prefetch(cell + AHEAD);
+    __builtin_prefetch(cell + AHEAD + p->channels);
+    __builtin_prefetch(cell + AHEAD + row);
+    __builtin_prefetch(cell + AHEAD + row + p->channels);
+}
+
+/* One output: all its channels. */
+ALWAYS void max_pool_window(const cnn_pool *p, const window *w, const float *x, float *y, void *index,
+                            int size, ptrdiff_t at, bool roomy) {
+    for (int k = 0; k < p->channels; k += CNN_LANES) {
+        vi place;
+        fetch_ahead(p, x + w->origin + k);
+        vf best = window_max(p, w, x + k, p->channels - k, roomy, &place);
+        store_lanes(y + k, best, p->channels - k, roomy);
+        if (index) store_index(index, size, at + k, place, p->channels - k, roomy);
+    }
+}
+
+/* Windows of 2x2, nearly all there are, have a loop without branches. */
+ALWAYS void max_pool_sample(const cnn_pool *p, const float *x, float *y, void *index, int size, ptrdiff_t at,
+                            bool roomy) {
     for (int r = 0; r < p->out_h; r++)
         for (int c = 0; c < p->out_w; c++, at += p->channels, y += p->channels) {
             window w = window_at(p, r, c);
-            for (int k = 0; k < p->channels; k += CNN_LANES) {
-                vi place;
-                vf best = window_max(p, &w, x + k, p->channels - k, roomy, &place);
-                store_lanes(y + k, best, p->channels - k, roomy);
-                if (index) store_index(index, size, at + k, place, p->channels - k, roomy);
+            bool whole = w.row_from == 0 && w.row_to == 2 && w.column_from == 0 && w.column_to == 2;
+            if (whole && p->pool_w == 2) {
+                const window square = {0, 2, 0, 2, w.origin};
+                cnn_pool two = *p;
+                two.pool_w = 2;
+                max_pool_window(&two, &square, x, y, index, size, at, roomy);
+            } else {
+                max_pool_window(p, &w, x, y, index, size, at, roomy);
             }
         }
 }
@@ -139,10 +166,8 @@ static inline void spread_maximum(const cnn_pool *p, const window *w, vi place, 
 
 /* dx is zeroed before, also where every cell is written: that brings it into the cache faster than the scattered writes
  * would. Behind the last window of a row lies another row. */
-static inline __attribute__((always_inline)) void max_pool_grad_sample(const cnn_pool *p, const float *dy,
-                                                                       const void *index, int size,
-                                                                       ptrdiff_t at, float *dx, bool apart,
-                                                                       bool roomy) {
+ALWAYS void max_pool_grad_sample(const cnn_pool *p, const float *dy, const void *index, int size,
+                                 ptrdiff_t at, float *dx, bool apart, bool roomy) {
     for (int r = 0; r < p->out_h; r++)
         for (int c = 0; c < p->out_w; c++, at += p->channels, dy += p->channels) {
             window w = window_at(p, r, c);
