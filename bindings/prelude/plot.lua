@@ -1,11 +1,11 @@
--- Plots, drawn by gnuplot: a script of commands and data goes to it through a temporary file, and what it
--- drew comes back through another and is then put in place whole. Nothing of the caller's reaches a shell,
--- and texts reach gnuplot only as quoted strings that it takes literally.
+-- Plots. Pictures of them are drawn by gnuplot: a script of commands and data goes to it through a temporary file, and
+-- what it drew comes back through another and is then put in place whole, or into the terminal. Nothing of the caller's
+-- reaches a shell, and texts reach gnuplot only as quoted strings that it takes literally. Where a terminal has no
+-- pixels, chart.lua draws.
 
 local cnn = ...
 
 local system = cnn.image.system
-cnn.image.system = nil
 
 -- Distinguishable also for the colour-blind: M. Okabe and K. Ito, Color Universal Design, 2008.
 local palette = {"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999"}
@@ -347,14 +347,13 @@ end
 
 local key_box = "samplen 2 opaque fillcolor rgb '#ffffff' box lc rgb '#cccccc' lw 1 height 0.4 width 0.5"
 
-local function legend_command(panel, device)
+local function legend_command(panel)
   local entries = 0
   for _, s in ipairs(panel.series) do
     if s.label and s.label ~= "" then entries = entries + 1 end
   end
   if entries == 0 then return "unset key" end
   local corner, crowded = legend_corner(panel, entries)
-  if device.dumb then return ("set key %s vertical samplen 1"):format(crowded and "tmargin" or corner) end
   if crowded then return "set rmargin -1; set key outside right top vertical Left reverse " .. key_box end
   return ("set key %s vertical Left reverse %s"):format(corner, key_box)
 end
@@ -404,11 +403,17 @@ local function arrange_bars(panel)
   return bars
 end
 
-local function find_ranges(panel, bars)
+-- Works out what is drawn from what was given: the panel's x_range and y_range, whether x has whole numbers only, and
+-- its bars.
+local function arrange(panel)
+  local bars = arrange_bars(panel)
+  panel.bars = bars
   if panel.kind == "hist" then
     local low, high = count_bins(panel.series, panel.bins or 30, panel.xlim)
     panel.x_range = {low, high}
+    bars.width = (high - low) / #panel.series[1].x
   else
+    panel.x_whole = not panel.logx and all_whole(field(panel.series, "x"))
     local x, y = extent(field(panel.series, "x"))
     local room = panel.has_points and 0.03 or 0
     panel.x_range = {axis_range(field(panel.series, "x"), panel.xlim, panel.logx, room)}
@@ -430,6 +435,13 @@ local function find_ranges(panel, bars)
   end
 end
 
+-- A panel as chart.lua draws it.
+function system.panel(arguments)
+  local panel = read_panel(arguments)
+  arrange(panel)
+  return panel
+end
+
 local function axis_commands(out, panel, columns)
   for _, axis in ipairs {"x", "y"} do
     local range, label = panel[axis .. "_range"], panel[axis .. "label"]
@@ -444,7 +456,7 @@ local function axis_commands(out, panel, columns)
     local ticks = {}
     for i, name in ipairs(panel.names) do ticks[i] = quote(tostring(name)) .. " " .. i end
     out("set xtics scale 0 (" .. table.concat(ticks, ", ") .. ")")
-  elseif not panel.logx and panel.kind ~= "hist" and all_whole(field(panel.series, "x")) then
+  elseif panel.x_whole then
     out("set xtics " .. whole_step(panel.x_range[2] - panel.x_range[1], columns))
   end
   if not panel.logy and (panel.kind == "hist" or panel.has_bars) and all_whole(field(panel.series, "y")) then
@@ -454,27 +466,23 @@ local function axis_commands(out, panel, columns)
 end
 
 local function panel_commands(out, panel, number, device)
-  local bars = arrange_bars(panel)
-  find_ranges(panel, bars)
   out "reset"
   out "set border 3 lw 1 lc rgb '#444444'"
-  if not device.dumb then out "set rmargin 3" end
+  out "set rmargin 3"
   out "set tics nomirror textcolor rgb '#222222'"
-  if panel.grid and not device.dumb then
+  if panel.grid then
     local ticks = (panel.has_bars or panel.kind == "hist") and "ytics" or "xtics ytics"
     out(("set grid %s back lt 1 lc rgb '#dddddd' lw 1"):format(ticks))
   end
   if panel.title then out("set title " .. quote(panel.title) .. " textcolor rgb '#000000'") end
   axis_commands(out, panel, device.ticks)
-  out(legend_command(panel, device))
-  if panel.kind == "hist" then
-    out(("set boxwidth %.12g"):format((panel.x_range[2] - panel.x_range[1]) / #panel.series[1].x))
-  end
+  out(legend_command(panel))
+  if panel.kind == "hist" then out(("set boxwidth %.12g"):format(panel.bars.width)) end
   local commands = {}
   for i, s in ipairs(panel.series) do
     local name = ("$series_%d_%d"):format(number, i)
     write_data(out, name, s)
-    commands[i] = series_command(s, i, name, bars)
+    commands[i] = series_command(s, i, name, panel.bars)
   end
   if (panel.has_bars or panel.kind == "hist") and panel.y_range[1] < 0 then
     out "set xzeroaxis lt 1 lc rgb '#444444'"
@@ -485,29 +493,20 @@ end
 -- ---- drawing ----------------------------------------------------------------------------------------------
 
 local devices = {
-  png = "pngcairo noenhanced color background rgb 'white' font 'sans,11' size %d,%d",
-  svg = "svg noenhanced background rgb 'white' font 'sans,14' size %d,%d",
-  pdf = "pdfcairo noenhanced color background rgb 'white' font 'sans,11' fontscale 0.75 size %.4gin,%.4gin",
+  png = "pngcairo noenhanced color background rgb 'white' font 'sans,11' fontscale %.3g size %d,%d",
+  svg = "svg noenhanced background rgb 'white' font 'sans,14' fontscale %.3g size %d,%d",
+  pdf = "pdfcairo noenhanced color background rgb 'white' font 'sans,11' fontscale %.3g size %.4gin,%.4gin",
 }
 
--- What gnuplot is to draw on: for a file by the ending of its name, else as text.
-local function choose_device(file, width, height)
-  if not file then
-    local columns, rows = system.terminal()
-    local colors = columns and not os.getenv "NO_COLOR" and "ansirgb" or "mono"
-    columns = math.max(math.min(columns or 79, 400) - 1, 20)
-    rows = math.max(math.min(rows and rows - 2 or 24, math.max(columns // 2, 12)), 10)
-    return {dumb = true, ticks = math.max(columns // 10, 2),
-            terminal = ("dumb noenhanced size %d,%d %s"):format(columns, rows, colors)}
-  end
-  local kind = (file:match "%.(%a+)$" or ""):lower()
-  if not devices[kind] then fail("%s: the name must end in .png, .svg or .pdf", file) end
-  local unit = kind == "pdf" and 96 or 1 -- pixels an inch
-  return {terminal = devices[kind]:format(width / unit, height / unit), ticks = math.max(width // 70, 2)}
+-- What gnuplot is to draw on, by the ending of a file's name.
+local function choose_device(ending, width, height, scale)
+  local inch = ending == "pdf" and 96 or 1
+  if ending == "pdf" then scale = scale * 0.75 end
+  return {terminal = devices[ending]:format(scale, width / inch, height / inch), ticks = math.max(width // 70, 2)}
 end
 
--- Runs gnuplot on a script; returns what it drew.
-local function run_gnuplot(script)
+-- Runs gnuplot on a script; returns what `take` makes of the file that it drew.
+local function run_gnuplot(script, take)
   local script_name, drawn_name = os.tmpname(), os.tmpname()
   local function attempt()
     local file = assert(io.open(script_name, "wb"))
@@ -520,20 +519,18 @@ local function run_gnuplot(script)
       return nil, "the program gnuplot is not installed; on Debian it is in the package gnuplot-nox"
     end
     local drawn <close> = assert(io.open(drawn_name, "rb"))
-    local bytes = drawn:read "a"
-    if not good or bytes == "" then return nil, "gnuplot failed: " .. messages:gsub("%s+$", "") end
-    return bytes
+    if not good or drawn:seek "end" == 0 then return nil, "gnuplot failed: " .. messages:gsub("%s+$", "") end
+    return take(drawn_name)
   end
-  local done, bytes, message = pcall(attempt)
+  local done, result, message = pcall(attempt)
   os.remove(script_name)
   os.remove(drawn_name)
-  if not done then fail("%s", bytes) end
-  return bytes or fail("%s", message)
+  if not done then fail("%s", result) end
+  return result or fail("%s", message)
 end
 
--- Draws panels side by side, to a file or the terminal.
-local function draw(panels, file, width, height)
-  local device = choose_device(file, width, height)
+-- Panels side by side, drawn by gnuplot.
+local function draw_picture(panels, device, take)
   local lines = {}
   local function out(line) lines[#lines + 1] = line end
   out "set encoding utf8"
@@ -545,39 +542,98 @@ local function draw(panels, file, width, height)
   if #panels > 1 then out "unset multiplot" end
   out "unset output"
   out ""
-  local bytes = run_gnuplot(table.concat(lines, "\n"))
-  if file then
-    system.write_file("plot", file, bytes)
-  else
-    io.write((bytes:gsub("\f", ""):gsub(" +\n", "\n"):gsub("^\n+", ""):gsub("\n+$", "\n")))
+  return run_gnuplot(table.concat(lines, "\n"), take)
+end
+
+local function read_file(name)
+  local file <close> = assert(io.open(name, "rb"))
+  return file:read "a"
+end
+
+local function ending_of(file)
+  local ending = (file:match "%.(%a+)$" or ""):lower()
+  return devices[ending] and ending or fail("%s: the name must end in .png, .svg or .pdf", file)
+end
+
+-- For explain.lua: draws what gnuplot's commands say, in so many pixels, to a file; texts in them went through quote.
+system.quote = quote
+function system.gnuplot(file, width, height, commands)
+  local lines = {"set encoding utf8", "set terminal " .. choose_device(ending_of(file), width, height, 1).terminal,
+                 "set output '@OUTPUT@'"}
+  table.move(commands, 1, #commands, #lines + 1, lines)
+  lines[#lines + 1] = "unset output\n"
+  system.write_file("explain", file, run_gnuplot(table.concat(lines, "\n"), read_file))
+end
+
+local narrowest = 36 -- columns of a panel of text
+
+-- A character stands for 10 by 20 pixels.
+local function draw_in_terminal(panels, width, height)
+  local output = system.output()
+  local columns = math.max(math.min(width // 10, output.columns - 1), 20)
+  local rows = math.max(math.min(height // 20, output.rows - 2), 8)
+  if output.format == "none" then return end
+  if output.format ~= "symbols" then
+    local device = choose_device("png", columns * output.cell_width, rows * output.cell_height,
+                                 output.cell_height / 20)
+    return cnn.show(draw_picture(panels, device, cnn.image.load), {width = columns, height = rows})
   end
+  local beside = math.max(1, math.min(#panels, columns // narrowest))
+  for first = 1, #panels, beside do
+    local some = table.move(panels, first, math.min(first + beside - 1, #panels), 1, {})
+    io.write(table.concat(system.chart(some, columns, rows, output.colors), "\n"), "\n")
+  end
+end
+
+-- Draws panels side by side, to a file or the terminal.
+local function draw(panels, file, width, height)
+  local ending = file and ending_of(file)
+  for _, panel in ipairs(panels) do arrange(panel) end
+  if not file then return draw_in_terminal(panels, width, height) end
+  system.write_file("plot", file, draw_picture(panels, choose_device(ending, width, height, 1), read_file))
   return file
 end
 
 -- ---- the functions ----------------------------------------------------------------------------------------
 
---- Plots lines, points, bars or histograms: `cnn.plot{{3, 2, 1}, {3.2, 2.4}, legend = {"loss", "val_loss"}}`.
--- Each positional argument is a series: a list of numbers, a tensor, or {x = …, y = …, label = …}. Without x
--- the values stand at 1, 2, …; strings as x name the places. What is not a finite number leaves a gap.
--- @function plot
--- @tparam table arguments
--- @param[opt] legend names of the series
--- @string[opt] title
--- @string[opt] xlabel
--- @string[opt] ylabel
--- @param[opt="lines"] style "lines", "points", "linespoints" or "bars", or a list of them by series
--- @param[opt] colors a list of "#RRGGBB" or names by series
--- @bool[opt=false] logx a logarithmic axis
--- @bool[opt=false] logy
--- @tparam[opt] table xlim {from, to}
--- @tparam[opt] table ylim
--- @bool[opt=true] grid
--- @string[opt="lines"] kind "hist" counts how often values (of tensors of any shape) fall into equal bins
--- @int[opt=30] bins
--- @string[opt] file a name that ends in .png, .svg or .pdf; without, the plot goes to the terminal as text
--- @int[opt=800] width pixels
--- @int[opt=500] height
--- @treturn ?string the file's name
+--- Plots lines, points, bars or histograms, in the terminal or to a file.
+-- Each positional argument is a series: a list of numbers, a tensor of one axis, or {x = …, y = …, label = …}. Without
+-- x the values stand at 1, 2, …; strings as x name the places. What is not a finite number leaves a gap.
+--
+-- In a terminal that shows pictures (see cnn.show) the plot is one; in others, and in a pipe, it is drawn of
+-- characters, one for every 10 by 20 pixels, and no larger than the terminal.
+-- @function cnn.plot
+-- @tparam {number,...}|tensor|table series one or several
+-- @tparam[opt] {string,...} legend names of the series
+-- @tparam[opt] string title
+-- @tparam[opt] string xlabel
+-- @tparam[opt] string ylabel
+-- @tparam[opt="lines"] string|{string,...} style "lines", "points", "linespoints" or "bars"; a list of them, by series
+-- @tparam[opt] {string,...} colors "#RRGGBB" or names, by series
+-- @tparam[opt=false] bool logx a logarithmic axis
+-- @tparam[opt=false] bool logy
+-- @tparam[opt] {number,number} xlim from and to
+-- @tparam[opt] {number,number} ylim
+-- @tparam[opt=true] bool grid lines across the picture
+-- @tparam[opt="lines"] string kind "hist" counts how often values, of tensors of any shape, fall into equal bins
+-- @tparam[opt=30] int bins
+-- @tparam[opt] string file ends in .png, .svg or .pdf, and appears whole or not at all
+-- @tparam[opt=800] int width in pixels
+-- @tparam[opt=500] int height
+-- @treturn string the file's name; nothing without one
+-- @raise a file is to be drawn and gnuplot is not installed, or the file cannot be written
+-- @usage
+-- cnn.plot{{0, 1}, width = 200, height = 160}
+-- --> 1┤               ⢀⡠⠔
+-- --> ...
+-- --> 0┤⠔⠊⠁
+-- -->  └┬────────────────┬
+-- -->   1                2
+-- cnn.plot{{3, 2, 1.5}, {3.2, 2.4, 2.2}, legend = {"loss", "val_loss"}, xlabel = "epoch"}
+-- cnn.plot{{x = {"cat", "dog"}, y = {3, 5}}, style = "bars", ylim = {0, 6}}
+-- cnn.plot{cnn.random.normal{1000}, kind = "hist", bins = 20, title = "normal"}
+-- cnn.plot{{1, 2}, titel = "t"}
+-- --> error: plot: unknown argument 'titel' (did you mean 'title'?)
 local function plot(_, arguments, ...)
   if cnn.is_tensor(arguments) then arguments = {arguments} end
   if type(arguments) ~= "table" or select("#", ...) > 0 then
@@ -606,11 +662,19 @@ local function curves_of(history, metric)
   return series, legend
 end
 
---- Learning curves, a panel for each metric with its val_ companion: `cnn.plot.history(history, {"loss",
--- "accuracy", file = "curves.png"})`.
--- @function plot.history
--- @tparam table history what fit returned
--- @tparam[opt] table options names of metrics (default: loss), and title, logy, grid, file, width, height
+--- Plots learning curves: a panel for each metric, with its val_ companion.
+-- @function cnn.plot.history
+-- @tparam table history what fit returned, or its field `history`
+-- @tparam[opt] table options names of metrics in a list, by default {"loss"}; and title, xlabel, logy, grid, file,
+-- width and height as of cnn.plot
+-- @treturn string the file's name; nothing without one
+-- @raise a metric that is not there
+-- @usage
+-- history = {history = {loss = {1, 0.5}, val_loss = {1.1, 0.8}, accuracy = {0.5, 0.9}}, epoch = {1, 2}}
+-- cnn.plot.history(history)
+-- cnn.plot.history(history, {"loss", "accuracy", logy = true})
+-- cnn.plot.history(history, {"acuracy"})
+-- --> error: plot.history: there is no curve 'acuracy' (did you mean 'accuracy'?)
 function plotting.history(history, options)
   options = options or {}
   if type(options) ~= "table" then options = {options} end

@@ -42,12 +42,17 @@ local function quoted(path)
   return "'" .. path:gsub("'", "'\\''") .. "'"
 end
 
---- Draws a model to a picture: cnn.plot_model(model, "model.svg") or cnn.plot_model{model, to_file = "model.png"}.
--- @param model a model that is built
--- @string[opt="model.png"] to_file svg, png or pdf by its ending; it appears whole or not at all
--- @bool[opt=false] show_shapes write each layer's output shape
--- @string[opt="TB"] rankdir "TB" from top to bottom, "LR" from left to right
+--- Draws a model as a graph of its layers, by the program dot of the package graphviz.
+-- @function cnn.plot_model
+-- @tparam model model one that is built
+-- @tparam[opt="model.png"] string to_file ends in .svg, .png or .pdf, and appears whole or not at all
+-- @tparam[opt=false] bool show_shapes write each layer's output shape
+-- @tparam[opt="TB"] string rankdir "TB" from top to bottom, "LR" from left to right
 -- @treturn string the file's name
+-- @raise another ending, dot is missing, or the file cannot be written
+-- @usage norun
+-- model = cnn.Sequential{layers.Dense{2, input_shape = {3}}}
+-- cnn.plot_model{model, to_file = "model.svg", show_shapes = true}  --> model.svg
 function cnn.plot_model(model, to_file, arguments)
   if type(model) == "table" then
     arguments = model
