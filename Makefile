@@ -4,8 +4,14 @@
 # Everything in core/ becomes libcnn; bindings/ becomes the module cnn.so and, with main.c, the program.
 # CPPFLAGS, CFLAGS and LDFLAGS are the user's: they come after the flags from here.
 
-PREFIX  ?= /usr/local
-DESTDIR ?=
+PREFIX     ?= /usr/local
+BINDIR     ?= $(PREFIX)/bin
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+DATADIR    ?= $(PREFIX)/share
+LUA_CDIR   ?= $(LIBDIR)/lua/5.4
+DESTDIR    ?=
+
 FLAVOUR ?= release
 B       := build/$(FLAVOUR)
 VERSION := $(shell sed -n 's/^.define CNN_VERSION "\(.*\)"/\1/p' core/cnn.h)
@@ -17,6 +23,12 @@ export CNNLUA_DATA ?= $(abspath ../shared/datasets)
 endif
 
 CC      ?= cc
+STRIP   ?= strip
+OBJCOPY ?= objcopy
+# Lua 5.4: its program, its name for pkg-config (elsewhere than on Debian perhaps lua), its headers if not that one's.
+LUA        ?= lua5.4
+LUA_PKG    ?= lua5.4
+LUA_INCDIR ?=
 CSTD    := -std=c11 -D_GNU_SOURCE
 WARN    := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes
 WARN    += $(if $(findstring clang,$(CC)),-Wno-unknown-pragmas)
@@ -30,14 +42,18 @@ OPT     += -ffp-contract=off
 
 # pkg-config is itself one of the packages that setup installs: it is asked when something is compiled, once.
 PKGS       := openblas hdf5 libzip libcjson libjpeg zlib
-PROG_PKGS  := lua5.4 libedit chafa stb
-PKG_CFLAGS  = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS) $(PROG_PKGS) 2>/dev/null))$(PKG_CFLAGS)
+PROG_PKGS  := $(LUA_PKG) libedit chafa stb
+PKG_CFLAGS  = $(eval PKG_CFLAGS := \
+              $$(call lua_first,$$(shell pkg-config --cflags $(PKGS) $(PROG_PKGS) 2>/dev/null)))$(PKG_CFLAGS)
+lua_first   = $(if $(filter-out $(1),$(LUA_INCDIR:%=-I%)),-I$(LUA_INCDIR) )$(1)
 PKG_LIBS    = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS) 2>/dev/null))$(PKG_LIBS)
-LUA_LIBS    = $(eval LUA_LIBS := $$(shell pkg-config --libs lua5.4 2>/dev/null))$(LUA_LIBS)
+LUA_LIBS    = $(eval LUA_LIBS := $$(shell pkg-config --libs $(LUA_PKG) 2>/dev/null))$(LUA_LIBS)
 
 COMPILE  = $(CC) $(CSTD) $(OPT) $(WARN) -fPIC -fvisibility=hidden -MMD -MP -Icore $(PKG_CFLAGS) \
            $(CPPFLAGS) $(CFLAGS)
 LINK     = $(CC) $(filter -fsanitize=%,$(OPT)) -Wl,--as-needed $(LDFLAGS)
+# Once loaded, a shared object stays: closing a Lua state unloads its modules, and our threads wait in that code.
+SHARED   = -shared -Wl,-z,nodelete
 LIBS     = $(PKG_LIBS) -lm -lpthread
 
 # Each kernel file is compiled once per instruction set; core/kernels/dispatch.c chooses at run time.
@@ -57,13 +73,15 @@ CORE     := $(filter-out $(KERNELS),$(wildcard core/*/*.c))
 KOBJS    := $(foreach isa,$(ISAS),$(KERNELS:%.c=$(B)/%.$(isa).o))
 COBJS    := $(CORE:%.c=$(B)/%.o) $(KOBJS)
 PRELUDE  := $(wildcard bindings/prelude/*.lua) $(wildcard datasets/*.lua)
-MODULE   := $(filter-out bindings/main.c bindings/repl.c,$(wildcard bindings/*.c))
-MOBJS    := $(MODULE:%.c=$(B)/%.o) $(B)/prelude.o
-POBJS    := $(B)/bindings/main.o $(B)/bindings/repl.o
-BENCHES  := conv sweep dnnl warp images
+MODULE   := $(filter-out bindings/main.c bindings/repl.c bindings/lines.c,$(wildcard bindings/*.c))
+MOBJS    := $(MODULE:%.c=$(B)/%.o) $(B)/prelude.o $(B)/reference.o
+DOCUMENTED := $(wildcard bindings/*.c) $(PRELUDE) $(CORE)
+POBJS    := $(B)/bindings/main.o $(B)/bindings/repl.o $(B)/bindings/lines.o
+BENCHES  := conv sweep dnnl warp images memory
 CTESTS   := $(patsubst %.c,$(B)/%,$(wildcard tests/c/test_*.c tests/fuzz/*.c))
 
-.PHONY: all programs setup setup-test setup-bench mnist test check asan fuzz interop lint bench oracle install uninstall clean FORCE
+.PHONY: all programs setup setup-test setup-deb setup-bench mnist test check asan fuzz interop lint bench oracle doc \
+        install uninstall module install-module deb dist clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -80,20 +98,27 @@ $(B)/libcnn.a: $(COBJS) $(B)/parts
 	ar rcs $@ $(COBJS)
 
 $(B)/libcnn.so: $(COBJS) $(B)/parts
-	$(LINK) -shared -Wl,-soname,libcnn.so.$(SOVERSION) -o $@ $(COBJS) $(LIBS)
+	$(LINK) $(SHARED) -Wl,-soname,libcnn.so.$(SOVERSION) -o $@ $(COBJS) $(LIBS)
 
 # The module keeps libcnn's symbols to itself: a process may have another libcnn besides.
 $(B)/cnn.so: $(MOBJS) $(B)/libcnn.a $(B)/parts
-	$(LINK) -shared -Wl,--exclude-libs,ALL -o $@ $(MOBJS) $(B)/libcnn.a $(LIBS)
+	$(LINK) $(SHARED) -Wl,--exclude-libs,ALL -o $@ $(MOBJS) $(B)/libcnn.a $(LIBS)
 
 $(B)/cnnlua: $(POBJS) $(MOBJS) $(B)/libcnn.a $(B)/parts
 	$(LINK) -rdynamic -o $@ $(POBJS) $(MOBJS) $(B)/libcnn.a $(LIBS) $(LUA_LIBS) -ledit
 
 # The Lua half of the module is compiled in: one C array of name and source per file.
 $(B)/prelude.c: bindings/embed.lua $(PRELUDE) $(B)/parts
-	lua5.4 bindings/embed.lua $(PRELUDE) > $@
+	$(LUA) bindings/embed.lua lcnn_sources $(PRELUDE) > $@
 
-$(B)/prelude.o: $(B)/prelude.c $(B)/flags
+# And so is help(), with what the comments say.
+$(B)/reference.lua: bindings/document.lua $(DOCUMENTED) $(B)/parts
+	$(LUA) bindings/document.lua $(DOCUMENTED) > $@
+
+$(B)/reference.c: bindings/embed.lua bindings/help.lua $(B)/reference.lua
+	$(LUA) bindings/embed.lua lcnn_reference bindings/help.lua $(B)/reference.lua > $@
+
+$(B)/prelude.o $(B)/reference.o: $(B)/%.o: $(B)/%.c $(B)/flags
 	$(COMPILE) -c -o $@ $<
 
 define kernel_rule
@@ -133,7 +158,7 @@ $(foreach isa,$(ISAS),$(isa) $(ISA_$(isa)))
 endef
 
 define parts_text
-$(LINK) $(LIBS) $(LUA_LIBS)
+$(LINK) $(SHARED) $(LIBS) $(LUA_LIBS)
 $(COBJS)
 $(MOBJS)
 $(PRELUDE)
@@ -162,7 +187,9 @@ clean:
 PACKAGES := gcc libc6-dev pkg-config lua5.4 liblua5.4-dev libopenblas-dev libstb-dev libhdf5-dev libzip-dev \
             libcjson-dev libjpeg-dev zlib1g-dev libedit-dev libchafa-dev libglib2.0-dev curl ca-certificates \
             gnuplot-nox dataset-fashion-mnist
-TEST_PACKAGES  := libcmocka-dev lua-unit lua-check lua-ldoc clang-format mandoc python3 python3-h5py graphviz tmux
+TEST_PACKAGES  := libcmocka-dev lua-unit lua-check lua-ldoc clang-format mandoc python3 python3-h5py graphviz tmux \
+                  luarocks $(DEB_PACKAGES)
+DEB_PACKAGES   := dpkg-dev
 BENCH_PACKAGES := python3-torch python3-pil g++ libdnnl-dev
 
 installed = $(shell dpkg-query -W -f '$${db:Status-Abbrev} $${binary:Package}\n' $(1) 2>/dev/null | sed -n 's/^.i  *\([^: ]*\).*/\1/p')
@@ -190,6 +217,9 @@ setup:
 
 setup-test: setup
 	$(call install_packages,$(TEST_PACKAGES))
+
+setup-deb: setup
+	$(call install_packages,$(DEB_PACKAGES))
 
 setup-bench: setup
 	$(call install_packages,$(BENCH_PACKAGES))
@@ -231,10 +261,11 @@ interop: setup
 	cd build/interop && node read_h5.mjs && node read_topology.mjs
 
 lint: setup-test
-	@clang-format --dry-run -Werror $(wildcard core/*.h core/*/*.[ch] bindings/*.[ch] tests/c/*.[ch] tests/bench/*.c tests/fuzz/*.c)
+	@clang-format --dry-run -Werror $(wildcard core/*.h core/*/*.[ch] bindings/*.[ch] tests/c/*.[ch] \
+	    tests/bench/*.c tests/fuzz/*.c tests/embed/*.c)
 	@report=$$(luacheck -q --no-color bindings scripts datasets tests) || { echo "$$report"; exit 1; }
 	@report=$$(mandoc -T lint -W warning bindings/cnnlua.1 2>&1) || { echo "$$report"; exit 1; }
-	@lua5.4 tests/lint/includes.lua
+	@$(LUA) tests/lint/includes.lua
 
 bench: setup-bench
 	$(BUILD) all $(BENCHES:%=$(B)/tests/bench/%)
@@ -243,6 +274,7 @@ bench: setup-bench
 	$(B)/tests/bench/conv
 	$(B)/tests/bench/dnnl
 	$(B)/tests/bench/warp
+	$(B)/tests/bench/memory
 	/usr/bin/python3 tests/bench/images.py
 
 # Makes the numbers of other frameworks that the tests compare with.
@@ -253,41 +285,117 @@ oracle: setup-bench
 	/usr/bin/python3 tests/oracle/make_pictures.py
 	/usr/bin/python3 tests/oracle/make_warp.py
 
+# ---- documentation ----------------------------------------------------------------------------------------
+
+# Both are made of what help() knows: the manual page cnn(3), and HTML in $(DOC)/html.
+DOC  := build/doc
+MAN3 := $(DOC)/cnn.3
+
+doc: setup-test
+	$(BUILD) $(MAN3) $(DOC)/html/index.html
+
+$(MAN3): bindings/reference/make.lua bindings/cnnlua.1 $(B)/cnnlua
+	@mkdir -p $(@D)
+	$(B)/cnnlua $< man > $@
+
+$(DOC)/html/index.html: $(wildcard bindings/reference/*) $(B)/cnnlua
+	@rm -rf $(DOC)/source $(DOC)/html
+	@mkdir -p $(DOC)/source
+	$(B)/cnnlua bindings/reference/make.lua ldoc $(DOC)/source
+	cd bindings/reference && ldoc -q -c config.ld .
+
 # ---- installing -------------------------------------------------------------------------------------------
 
-ROOT   = $(DESTDIR)$(PREFIX)
-CMOD   = lib/lua/5.4
-FOLDERS = bin include lib/pkgconfig $(CMOD) share/man/man1 share/cnnlua/scripts
+# What is installed, a line each: its kind, the file here (of a link, what it shows to), its place there.
+define manifest_text
+program $(B)/cnnlua $(BINDIR)/cnnlua
+library $(B)/libcnn.so $(LIBDIR)/libcnn.so.$(VERSION)
+link libcnn.so.$(VERSION) $(LIBDIR)/libcnn.so.$(SOVERSION)
+link libcnn.so.$(SOVERSION) $(LIBDIR)/libcnn.so
+file $(B)/static/libcnn.a $(LIBDIR)/libcnn.a
+file core/cnn.h $(INCLUDEDIR)/cnn.h
+file $(B)/cnn.pc $(LIBDIR)/pkgconfig/cnn.pc
+library $(B)/cnn.so $(LUA_CDIR)/cnn.so
+file bindings/cnnlua.1 $(DATADIR)/man/man1/cnnlua.1
+file $(MAN3) $(DATADIR)/man/man3/cnn.3
+file bindings/cnnlua.bash $(DATADIR)/bash-completion/completions/cnnlua
+$(call each,$(wildcard scripts/*.lua),$(DATADIR)/cnnlua/scripts)
+$(call each,$(wildcard LICENSE README*.md),$(DATADIR)/doc/cnnlua)
+$(call each,$(wildcard tests/embed/*.c tests/embed/*.lua),$(DATADIR)/doc/cnnlua/examples)
+endef
+
+each = $(foreach name,$(1),file $(name) $(2)/$(notdir $(name))$(newline))
+define newline
+
+
+endef
+
+# Folders in DATADIR that nobody else uses, the inner ones first.
+OWN_FOLDERS := cnnlua/scripts cnnlua doc/cnnlua/examples doc/cnnlua
 
 define pc_text
 prefix=$(PREFIX)
-includedir=$${prefix}/include
-libdir=$${prefix}/lib
+includedir=$(subst $(PREFIX)/,$${prefix}/,$(INCLUDEDIR))
+libdir=$(subst $(PREFIX)/,$${prefix}/,$(LIBDIR))
 
 Name: cnn
 Description: Convolutional neural networks on CPUs
 Version: $(VERSION)
 Libs: -L$${libdir} -lcnn
+Libs.private: $(LIBS)
 Cflags: -I$${includedir}
 endef
 
-install: all
-	install -d $(FOLDERS:%=$(ROOT)/%)
-	install -m 755 $(B)/cnnlua $(ROOT)/bin/cnnlua
-	install -m 755 $(B)/libcnn.so $(ROOT)/lib/libcnn.so.$(VERSION)
-	ln -sf libcnn.so.$(VERSION) $(ROOT)/lib/libcnn.so.$(SOVERSION)
-	ln -sf libcnn.so.$(SOVERSION) $(ROOT)/lib/libcnn.so
-	install -m 644 core/cnn.h $(ROOT)/include/cnn.h
-	$(file >$(B)/cnn.pc,$(pc_text))install -m 644 $(B)/cnn.pc $(ROOT)/lib/pkgconfig/cnn.pc
-	install -m 755 $(B)/cnn.so $(ROOT)/$(CMOD)/cnn.so
-	install -m 644 bindings/cnnlua.1 $(ROOT)/share/man/man1/cnnlua.1
-	install -m 644 scripts/*.lua $(ROOT)/share/cnnlua/scripts
-	@if [ -z "$(DESTDIR)" ]; then ldconfig 2>/dev/null || true; fi
+# For programs that want to be linked statically: one object, in which only what cnn.h declares has a name.
+$(B)/static/libcnn.a: $(COBJS) $(B)/parts
+	@mkdir -p $(@D)
+	$(LD) -r -o $(@D)/libcnn.o $(COBJS)
+	$(OBJCOPY) --localize-hidden --strip-unneeded --remove-section=.comment $(@D)/libcnn.o
+	@rm -f $@
+	$(AR) rcs $@ $(@D)/libcnn.o
 
-uninstall:
-	rm -f $(ROOT)/bin/cnnlua $(ROOT)/include/cnn.h $(ROOT)/lib/pkgconfig/cnn.pc $(ROOT)/$(CMOD)/cnn.so
-	rm -f $(ROOT)/lib/libcnn.so $(ROOT)/lib/libcnn.so.$(SOVERSION) $(ROOT)/lib/libcnn.so.$(VERSION)
-	rm -f $(ROOT)/share/man/man1/cnnlua.1
-	rm -rf $(ROOT)/share/cnnlua
+# Programs and libraries lose what only debuggers read, nine tenths of them; STRIP=: leaves it.
+install: all $(B)/static/libcnn.a $(MAN3)
+	$(file >$(B)/cnn.pc,$(pc_text))$(file >$(B)/manifest,$(manifest_text))
+	@while read -r kind file place; do \
+	    [ -n "$$kind" ] || continue; \
+	    place="$(DESTDIR)$$place"; \
+	    echo "$$place"; \
+	    mkdir -p "$${place%/*}" && \
+	    case $$kind in \
+	    program) install -m 755 "$$file" "$$place" && $(STRIP) "$$place" ;; \
+	    library) install -m 644 "$$file" "$$place" && $(STRIP) "$$place" ;; \
+	    link) ln -sf "$$file" "$$place" ;; \
+	    file) install -m 644 "$$file" "$$place" ;; \
+	    esac || exit 1; \
+	done <$(B)/manifest
+	@[ -n "$(DESTDIR)" ] || ldconfig 2>/dev/null || true
+
+# Takes away what install put there, and nothing else.
+uninstall: | $(B)
+	$(file >$(B)/manifest,$(manifest_text))
+	@while read -r kind file place; do [ -z "$$kind" ] || rm -f "$(DESTDIR)$$place"; done <$(B)/manifest
+	@for folder in $(OWN_FOLDERS); do rmdir "$(DESTDIR)$(DATADIR)/$$folder" 2>/dev/null || true; done
+
+# The module alone, to LUA_CDIR: what LuaRocks asks for.
+module: $(B)/cnn.so
+
+install-module: module
+	mkdir -p "$(DESTDIR)$(LUA_CDIR)"
+	install -m 644 $(B)/cnn.so "$(DESTDIR)$(LUA_CDIR)/cnn.so"
+	$(STRIP) "$(DESTDIR)$(LUA_CDIR)/cnn.so"
+
+# Debian packages, in $(B)/deb.
+deb: setup setup-deb
+	$(BUILD) all $(B)/static/libcnn.a $(MAN3)
+	@MAKE="$(SUBMAKE)" VERSION=$(VERSION) sh bindings/debian/build.sh $(B)/deb
+
+# The source as one file. A commit always gives the same bytes.
+dist:
+	@[ -e .git ] || { echo "make dist packs what git has; here is no .git." >&2; exit 1; }
+	@git diff --quiet HEAD || echo "Changes that are not committed are not in it." >&2
+	@mkdir -p build
+	git archive --prefix=cnnlua-$(VERSION)/ -o build/cnnlua-$(VERSION).tar HEAD
+	gzip -9nf build/cnnlua-$(VERSION).tar
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -74,6 +74,24 @@ void lcnn_check(lua_State *L, cnn_status status) {
     if (status != CNN_OK) lcnn_error(L, status);
 }
 
+const char *lcnn_describe(lua_State *L, int index) {
+    luaL_checkstack(L, 4, "error message");
+    index = lua_absindex(L, index);
+    int type = lua_type(L, index);
+    cnn_tensor **box = luaL_testudata(L, index, LCNN_TENSOR);
+    if (box) {
+        char shape[CNN_SHAPE_TEXT];
+        const cnn_tensor *t = *box;
+        if (!t) return lua_pushliteral(L, "a closed tensor");
+        return lua_pushfstring(L, "a %stensor %s %s", t->data ? "" : "symbolic ", cnn_dtype_name(t->dtype),
+                               cnn_shape_text(shape, sizeof shape, t->rank, t->shape));
+    }
+    if (type == LUA_TLIGHTUSERDATA && !lua_touserdata(L, index)) return lua_pushliteral(L, "null");
+    if (type < LUA_TTABLE || luaL_getmetafield(L, index, "__tostring") != LUA_TNIL)
+        return luaL_tolstring(L, index, NULL);
+    return lua_pushfstring(L, "a %s", luaL_typename(L, index));
+}
+
 static int fail_unknown(lua_State *L, const char *who, const char *what, const char *word,
                         const char *const *candidates) {
     const char *nearest = cnn_nearest(word, candidates);
@@ -122,8 +140,7 @@ void lcnn_push_shape(lua_State *L, int rank, const int64_t *shape) {
 cnn_dtype lcnn_opt_dtype(lua_State *L, int arg, const char *who, cnn_dtype fallback) {
     if (lua_isnoneornil(L, arg)) return fallback;
     if (lua_type(L, arg) != LUA_TSTRING)
-        lcnn_fail(L, "%s: 'dtype' must be a name like \"float32\", got %s", who,
-                  luaL_tolstring(L, arg, NULL));
+        lcnn_fail(L, "%s: 'dtype' must be a name like \"float32\", got %s", who, lcnn_describe(L, arg));
     cnn_dtype dtype = fallback;
     cnn_status status = cnn_dtype_from_name(&dtype, lua_tostring(L, arg));
     if (status != CNN_OK) lcnn_error(L, cnn_fail_in(status, who));
@@ -135,12 +152,11 @@ int lcnn_check_list(lua_State *L, int arg, const char *who, const char *what, in
     int whole;
     if (lua_type(L, arg) == LUA_TNUMBER) {
         list[0] = lua_tointegerx(L, arg, &whole);
-        if (!whole)
-            lcnn_fail(L, "%s: '%s' must be an integer, got %s", who, what, luaL_tolstring(L, arg, NULL));
+        if (!whole) lcnn_fail(L, "%s: '%s' must be an integer, got %s", who, what, lcnn_describe(L, arg));
         return 1;
     }
     if (lua_type(L, arg) != LUA_TTABLE)
-        lcnn_fail(L, "%s: '%s' must be a list of integers, got %s", who, what, luaL_tolstring(L, arg, NULL));
+        lcnn_fail(L, "%s: '%s' must be a list of integers, got %s", who, what, lcnn_describe(L, arg));
     lua_Unsigned count = lua_rawlen(L, arg);
     if (count > CNN_MAX_RANK)
         lcnn_fail(L, "%s: '%s' may have at most %d numbers, got %I", who, what, CNN_MAX_RANK,
@@ -151,7 +167,7 @@ int lcnn_check_list(lua_State *L, int arg, const char *who, const char *what, in
         list[i] = lua_type(L, -1) == LUA_TNUMBER ? lua_tointegerx(L, -1, &whole) : (whole = 0);
         if (!whole)
             lcnn_fail(L, "%s: number %d of '%s' must be an integer, got %s", who, i + 1, what,
-                      luaL_tolstring(L, -1, NULL));
+                      lcnn_describe(L, -1));
         lua_pop(L, 1);
     }
     return (int)count;
@@ -187,20 +203,20 @@ const char *lcnn_check_path(lua_State *L, int arg, const char *who, const char *
     const char *path = lua_type(L, arg) == LUA_TSTRING ? lua_tolstring(L, arg, &length) : NULL;
     if (!path || length == 0 || strlen(path) != length)
         lcnn_fail(L, "%s: '%s' must be the name of a file, got %s", who, name,
-                  path ? "an empty one or one with a zero byte" : luaL_tolstring(L, arg, NULL));
+                  path ? "an empty one or one with a zero byte" : lcnn_describe(L, arg));
     return path;
 }
 
 double lcnn_check_number(lua_State *L, int arg, const char *who, const char *name) {
     if (lua_type(L, arg) != LUA_TNUMBER)
-        lcnn_fail(L, "%s: '%s' must be a number, got %s", who, name, luaL_tolstring(L, arg, NULL));
+        lcnn_fail(L, "%s: '%s' must be a number, got %s", who, name, lcnn_describe(L, arg));
     return lua_tonumber(L, arg);
 }
 
 bool lcnn_opt_boolean(lua_State *L, int arg, const char *who, const char *name, bool fallback) {
     if (lua_isnoneornil(L, arg)) return fallback;
     if (!lua_isboolean(L, arg))
-        lcnn_fail(L, "%s: '%s' must be true or false, got %s", who, name, luaL_tolstring(L, arg, NULL));
+        lcnn_fail(L, "%s: '%s' must be true or false, got %s", who, name, lcnn_describe(L, arg));
     return lua_toboolean(L, arg);
 }
 
@@ -416,10 +432,7 @@ static void make_all_strict(lua_State *L) {
 }
 
 static void run_source(lua_State *L, const lcnn_source *source, int cnn) {
-    lua_pushfstring(L, "=%s", source->name);
-    int status = luaL_loadbufferx(L, source->text, source->size, lua_tostring(L, -1), "t");
-    lua_remove(L, -2);
-    if (status != LUA_OK) lua_error(L);
+    if (luaL_loadbufferx(L, source->code, source->size, source->name, "b") != LUA_OK) lua_error(L);
     lua_pushvalue(L, cnn);
     lua_call(L, 1, 0);
 }

@@ -33,6 +33,10 @@ int lcnn_fail(lua_State *L, const char *format, ...) __attribute__((noreturn));
 /* Pushes "script.lua:12: " for the innermost Lua code that is not part of the module itself, or "". */
 void lcnn_where(lua_State *L);
 
+/* Pushes what stands at index as an error's text tells it: tensors by dtype and shape, tables and the like by type, other
+ * values as they are. */
+const char *lcnn_describe(lua_State *L, int index);
+
 /* Whether the Lua function at index is part of the module. */
 bool lcnn_is_own(lua_State *L, int index);
 
@@ -191,11 +195,11 @@ int lcnn_open_help(lua_State *L);
 
 /* The Lua half of the module, compiled in by embed.lua; the last has name NULL. */
 typedef struct lcnn_source {
-    const char *name, *text;
+    const char *name, *code;
     size_t size;
 } lcnn_source;
 extern const lcnn_source lcnn_sources[];
-/* One: the chunk that returns the documentation's entries, made by document.lua. */
+/* Likewise what help() loads when it is first called: itself, and what document.lua found. */
 extern const lcnn_source lcnn_reference[];
 
 #endif

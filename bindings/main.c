@@ -10,13 +10,16 @@
 
 #include <errno.h>
 #include <lualib.h>
-#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 enum { EXIT_INTERRUPTED = 130 };
 
@@ -257,6 +260,12 @@ static void print_version(void) {
     fflush(stdout);
 }
 
+static void print_banner(void) {
+    printf("cnnlua %s \u2014 Lua %s.%s, %d thread%s, %s. help() for help, Ctrl-D to leave.\n", CNN_VERSION,
+           LUA_VERSION_MAJOR, LUA_VERSION_MINOR, cnn_threads(), cnn_threads() == 1 ? "" : "s", cnn_cpu());
+    fflush(stdout);
+}
+
 /* arg[0] is the script, arg[1] … its arguments, what comes before it has negative positions. */
 static void set_arg(lua_State *L, int argc, char **argv, int script) {
     if (script == argc) script = 0;
@@ -311,6 +320,8 @@ static int program(lua_State *L) {
     if (o.stop) return lua_pushboolean(L, 1), 1;
     luaL_openlibs(L);
     luaL_requiref(L, "cnn", luaopen_cnn, 1);
+    lua_getfield(L, -1, "help");
+    lua_setglobal(L, "help");
     lua_pop(L, 1);
     set_arg(L, argc, argv, o.script);
     if (o.warnings) lua_warning(L, "@on", 0);
@@ -321,7 +332,7 @@ static int program(lua_State *L) {
     }
     bool nothing = o.script == argc && !o.statements && !o.version;
     if (o.interactive || (nothing && isatty(STDIN_FILENO))) {
-        if (o.script == argc) print_version();
+        if (o.script == argc) print_banner();
         repl_run(L);
     } else if (nothing && run_chunk(L, luaL_loadfile(L, NULL)) != LUA_OK) {
         return 0;
@@ -333,8 +344,10 @@ static int program(lua_State *L) {
 /* Tensors of some megabytes come and go with every step on a gradient tape; giving their pages back to the system each
  * time costs more than filling them. */
 static void keep_freed_memory(void) {
+#if defined(__GLIBC__)
     mallopt(M_MMAP_THRESHOLD, 32 << 20);
     mallopt(M_TRIM_THRESHOLD, 128 << 20);
+#endif
 }
 
 int main(int argc, char **argv) {
