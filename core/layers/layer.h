@@ -37,6 +37,8 @@ struct cnn_layer {
     cnn_shape input_shape; /* of a sample; rank -1 if not given */
     cnn_shape batch_input_shape;
     bool built;
+    bool seeded; /* a random layer that was given a seed: `steps` are those of its calls by hand so far */
+    uint64_t steps;
     int variable_count;
     cnn_variable **variables;
 };
@@ -101,8 +103,9 @@ void cnn_variable_release(cnn_variable *variable);
  * left: at first INT64_MAX. For those who make layers from files. */
 int64_t cnn_layer_weight_budget(int64_t bytes);
 
-/* The seed of a random layer: the one given or, of INT_MIN, one drawn from the default generator. */
-int cnn_layer_seed(int given);
+/* The seed of a random layer: the one given or, of INT_MIN, one drawn from the default generator. Given one, the layer
+ * counts its calls by hand, so that the n-th draws the same numbers in every run, as in Keras. */
+int cnn_layer_seed(cnn_layer *layer, int given);
 
 /* An error if a convolution's steps do not go together. */
 cnn_status cnn_layer_check_steps(const cnn_layer *layer, const int strides[2], const int dilation_rate[2]);

@@ -1,5 +1,6 @@
 #!/bin/sh
-# `make install` into an empty folder, then everything it put there at work, away from the source tree.
+# `make install` into an empty folder, then everything it put there at work, away from the source tree; the archive of
+# the source, the Debian packages and the rock, made and tried.
 # Prints "ok NAME", "not ok NAME" or "skip NAME" for each test.
 set -u
 tree=$(pwd)
@@ -7,6 +8,9 @@ stage=$(mktemp -d) || exit 1
 trap 'rm -rf "$stage"' EXIT
 prefix=/opt/cnn
 root=$stage/root$prefix
+examples=$root/share/doc/cnnlua/examples
+version=$(sed -n 's/^#define CNN_VERSION "\(.*\)"/\1/p' core/cnn.h)
+archive=build/cnnlua-$version.tar.gz
 bad=0
 
 # check NAME COMMAND…: the command must succeed.
@@ -32,8 +36,10 @@ quiet_make() {
 }
 
 installs_every_file() {
-    for file in bin/cnnlua lib/libcnn.so lib/libcnn.so.0 include/cnn.h lib/pkgconfig/cnn.pc lib/lua/5.4/cnn.so \
-        share/man/man1/cnnlua.1 share/cnnlua/scripts/mnist.lua; do
+    for file in bin/cnnlua lib/libcnn.so lib/libcnn.so.0 lib/libcnn.a include/cnn.h lib/pkgconfig/cnn.pc \
+        lib/lua/5.4/cnn.so share/man/man1/cnnlua.1 share/man/man3/cnn.3 share/cnnlua/scripts/mnist.lua \
+        share/bash-completion/completions/cnnlua share/doc/cnnlua/LICENSE share/doc/cnnlua/README.md \
+        share/doc/cnnlua/examples/train.c; do
         [ -f "$root/$file" ] || { echo "no $file"; return 1; }
     done
     [ -z "$(find "$stage/root" -type l ! -exec test -e {} \; -print)" ]
@@ -43,53 +49,87 @@ names_itself_libcnn_so_0() {
     readelf -d "$root/lib/libcnn.so" | grep 'SONAME.*\[libcnn\.so\.0\]'
 }
 
-exports_the_public_names_only() {
-    nm -D --defined-only "$root/lib/libcnn.so" | awk '{ print $NF }' | sort >"$stage/exported"
-    grep -q . "$stage/exported" && ! grep -v '^cnn_' "$stage/exported"
+# names NM_ARGUMENT…: of what is defined, one a line.
+names() {
+    nm --defined-only "$@" | awk 'NF == 3 { print $3 }' | sort
 }
 
-exports_every_function_of_the_header() {
-    grep -o '^CNN_API [^(]*' "$root/include/cnn.h" | grep -o 'cnn_[a-z0-9_]*$' | sort -u >"$stage/declared"
-    grep -q . "$stage/declared" && ! comm -23 "$stage/declared" "$stage/exported" | grep .
+exports_what_the_header_declares() {
+    sed '/^#/d' "$root/include/cnn.h" | tr '\n' ' ' | grep -oE 'CNN_API [^(]*\(' | grep -oE 'cnn_[a-z0-9_]+\(' | tr -d '(' |
+        sort >"$stage/declared"
+    [ "$(wc -l <"$stage/declared")" -gt 100 ] || return 1
+    names -D "$root/lib/libcnn.so" | diff "$stage/declared" - && names -g "$root/lib/libcnn.a" | diff "$stage/declared" -
 }
 
 module_exports_its_entry_only() {
-    nm -D --defined-only "$root/lib/lua/5.4/cnn.so" | awk '{ print $NF }' >"$stage/entries"
-    grep -qx luaopen_cnn "$stage/entries" && ! grep '^cnn_' "$stage/entries"
+    [ "$(names -D "$root/lib/lua/5.4/cnn.so")" = luaopen_cnn ]
 }
 
-builds_a_c_program() {
-    cat >"$stage/use.c" <<'END'
-#include <cnn.h>
-#include <stdio.h>
-
-int main(void) {
-    const int64_t shape[] = {2, 3};
-    cnn_tensor *x = NULL, *y = NULL;
-    if (cnn_tensor_full(&x, CNN_FLOAT32, 2, shape, 21) != CNN_OK || cnn_binary(&y, CNN_ADD, x, x) != CNN_OK) {
-        fprintf(stderr, "%s\n", cnn_error_message());
-        return 1;
-    }
-    printf("%g\n", cnn_f32(y)[5]);
-    cnn_tensor_release(x);
-    cnn_tensor_release(y);
-    return 0;
+# A closed Lua state unloads its modules, while our threads wait in their code.
+stays_in_memory() {
+    for file in lib/libcnn.so lib/lua/5.4/cnn.so; do
+        readelf -d "$root/$file" | grep 'FLAGS.*NODELETE' || return 1
+    done
 }
-END
-    flags=$(PKG_CONFIG_PATH="$root/lib/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$stage/root" pkg-config --cflags --libs cnn) &&
-        (cd "$stage" && ${CC:-cc} -std=c11 -Wall -Wextra -pedantic -Werror -o use use.c $flags) &&
-        away env LD_LIBRARY_PATH="$root/lib" ./use >"$stage/used" &&
-        grep -x 42 "$stage/used"
+
+leaves_debugging_to_the_build_tree() {
+    for file in lib/libcnn.so lib/libcnn.a lib/lua/5.4/cnn.so bin/cnnlua; do
+        ! readelf -S "$root/$file" | grep debug_info || return 1
+    done
+}
+
+# What pkg-config says, with the prefix where it is staged.
+cnn_flags() {
+    PKG_CONFIG_PATH="$root/lib/pkgconfig" pkg-config --define-variable=prefix="$root" "$@" cnn
+}
+
+# compile OUT EXAMPLE FLAG…: an example as it was installed, by the strictest standard.
+compile() {
+    out=$1 example=$2
+    shift 2
+    (cd "$stage" && ${CC:-cc} -std=c11 -Wall -Wextra -pedantic -Werror -o "$out" "$examples/$example" "$@")
+}
+
+learns() {
+    grep -E '^test accuracy: (1\.0|0\.9)[0-9]*, ' "$1"
+}
+
+c_program_trains_saves_and_loads() {
+    compile train train.c $(cnn_flags --cflags --libs) &&
+        away env LD_LIBRARY_PATH="$root/lib" ./train strokes.keras >"$stage/trained" &&
+        learns "$stage/trained" && [ -s "$stage/strokes.keras" ]
+}
+
+c_program_reports_errors() {
+    ! away env LD_LIBRARY_PATH="$root/lib" ./train model.keras no.gz none.gz 2>"$stage/error" &&
+        grep -x 'train: idx_load: cannot open no.gz: No such file or directory' "$stage/error"
+}
+
+static_library_needs_no_shared_one() {
+    compile static train.c $(cnn_flags --cflags) "$root/lib/libcnn.a" \
+        $(cnn_flags --static --libs | sed 's/-lcnn //') &&
+        away ./static static.keras >"$stage/trained" && learns "$stage/trained"
+}
+
+host_with_lua_classifies_a_picture() {
+    compile host host.c $(pkg-config --cflags --libs lua5.4) &&
+        away env LUA_CPATH="$root/lib/lua/5.4/?.so" ./host "$examples/classify.lua" strokes.keras >"$stage/class" &&
+        grep -E '^class 2 with probability (1\.0|0\.[89])' "$stage/class"
+}
+
+host_with_lua_reports_errors() {
+    ! away env LUA_CPATH="$root/lib/lua/5.4/?.so" ./host "$examples/classify.lua" no.keras 2>"$stage/error" &&
+        grep -E '^host: .*classify.lua:[0-9]+: load_model: cannot open no.keras: No such file' "$stage/error"
 }
 
 header_is_fine_in_cplusplus() {
     printf '#include <cnn.h>\nint main() { return cnn_threads() == 0; }\n' >"$stage/use.cc"
-    (cd "$stage" && c++ -Wall -Wextra -Werror -fsyntax-only -I "$root/include" use.cc)
+    (cd "$stage" && c++ -std=c++11 -Wall -Wextra -pedantic -Werror -o use_cc use.cc $(cnn_flags --cflags --libs)) &&
+        away env LD_LIBRARY_PATH="$root/lib" ./use_cc
 }
 
 pkg_config_knows_the_version() {
-    version=$(PKG_CONFIG_PATH="$root/lib/pkgconfig" pkg-config --modversion cnn) &&
-        grep "CNN_VERSION \"$version\"" "$root/include/cnn.h"
+    [ "$(cnn_flags --modversion)" = "$version" ]
 }
 
 program_runs() {
@@ -135,18 +175,110 @@ manual_is_complete() {
     [ -z "${lacking:-}" ]
 }
 
+# complete WORD…: what bash makes of a line that ends with the last word, in a folder with a script, a text and a folder.
+complete() {
+    (cd "$stage/place" && PATH="$root/bin:$PATH" bash --norc -c '. "$0" && COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) &&
+        _cnnlua "$1" "${!#}" "${COMP_WORDS[COMP_CWORD - 1]}" && printf "%s\n" "${COMPREPLY[@]}"' \
+        "$root/share/bash-completion/completions/cnnlua" cnnlua "$@" | sort | tr '\n' ' ')
+}
+
+completion_is() {
+    wanted=$1
+    shift
+    got=$(complete "$@")
+    [ "$got" = "$wanted " ] || { echo "$*: expected $wanted, got $got"; return 1; }
+}
+
+bash_completes() {
+    mkdir -p "$stage/place/folder" && touch "$stage/place/mine.lua" "$stage/place/notes.txt" || return 1
+    digits=$root/share/cnnlua/scripts/mnist.lua
+    completion_is "folder mine.lua" "" &&
+        completion_is "--threads" --t &&
+        completion_is "$root/share/cnnlua/scripts/convolution.lua" convol &&
+        completion_is "" -e m && completion_is "mine.lua" -e 'x = 1' m &&
+        completion_is "notes.txt" mine.lua n && completion_is "" mine.lua --e &&
+        completion_is "--epochs" "$digits" --e && completion_is "folder" "$digits" --out f
+}
+
+bash_completes_every_option() {
+    away "$root/bin/cnnlua" --help | sed -n 's/^  *\(-.*\)/\1/p' | sed 's/  .*//' |
+        grep -oE -- '(^|[ ,])-[-a-zA-Z]+' | tr -d ' ,' | sort >"$stage/options"
+    complete - | tr ' ' '\n' | grep . | diff "$stage/options" -
+}
+
+# To a prefix as it is, among files of others, which stay.
+uninstalls_what_it_installed() {
+    plain=$stage/plain
+    "${MAKE:-make}" -C "$tree" --no-print-directory install PREFIX="$plain" || return 1
+    [ "$("$plain/bin/cnnlua" -e 'print(1 + 1)')" = 2 ] || return 1
+    mkdir -p "$plain/lib/lua/5.4" && touch "$plain/lib/lua/5.4/other.so" "$plain/share/cnnlua/scripts/mine.lua" &&
+        "${MAKE:-make}" -C "$tree" --no-print-directory uninstall PREFIX="$plain" || return 1
+    (cd "$plain" && find . ! -type d | sort) >"$stage/left"
+    printf '%s\n' ./lib/lua/5.4/other.so ./share/cnnlua/scripts/mine.lua | diff - "$stage/left"
+}
+
 uninstalls_all() {
-    quiet_make uninstall && [ -z "$(find "$stage/root" ! -type d -print)" ]
+    quiet_make uninstall && [ -z "$(find "$stage/root" ! -type d -print)" ] &&
+        [ -z "$(find "$stage/root" -name 'cnnlua*')" ]
+}
+
+# A commit gives one archive, with all that git has and nothing else.
+packs_the_source() {
+    "${MAKE:-make}" -C "$tree" --no-print-directory dist && mv "$archive" "$stage/first.tar.gz" && sleep 1 &&
+        "${MAKE:-make}" -C "$tree" --no-print-directory dist && cmp "$archive" "$stage/first.tar.gz" || return 1
+    tar -xzf "$archive" -C "$stage" || return 1
+    git ls-tree -r --name-only HEAD | sort >"$stage/tracked"
+    (cd "$stage/cnnlua-$version" && find . ! -type d | sed 's|^\./||' | sort) | diff "$stage/tracked" - &&
+        "${MAKE:-make}" -C "$stage/cnnlua-$version" build/release/core/base/text.o
+}
+
+build_deb() {
+    MAKE="${MAKE:-make} --no-print-directory" VERSION=$version DPKG_DEB_COMPRESSOR_TYPE=none \
+        sh bindings/debian/build.sh "$1"
+}
+
+# What the four packages have, together, is what was installed; each at work, and the same again byte for byte.
+builds_debian_packages() {
+    build_deb "$stage/deb" || return 1
+    for package in cnnlua lua-cnn libcnn0 libcnn-dev; do
+        set -- "$stage/deb/${package}_${version}_"*.deb
+        dpkg-deb -x "$1" "$stage/$package" && dpkg-deb -I "$1" >"$stage/$package.info" || return 1
+        [ -s "$stage/$package/usr/share/doc/$package/copyright" ] || return 1
+    done
+    grep '^ Depends: .*libhdf5-.*liblua5.4-0' "$stage/cnnlua.info" && grep '^ Depends: libcnn0 (= ' "$stage/libcnn-dev.info" &&
+        [ "$(away "$stage/cnnlua/usr/bin/cnnlua" -e 'print(cnn.version)')" = "$version" ] || return 1
+    module=$(cd "$stage/lua-cnn" && ls usr/lib/*/lua/5.4/cnn.so)
+    [ "$(away env LUA_CPATH="$stage/lua-cnn/${module%cnn.so}?.so" lua5.4 -e 'print(require "cnn".version)')" = "$version" ]
+}
+
+builds_the_same_debian_packages_again() {
+    build_deb "$stage/again" || return 1
+    for file in "$stage"/deb/*.deb; do cmp "$file" "$stage/again/${file##*/}" || return 1; done
+}
+
+rock() {
+    HOME=$stage luarocks --lua-version=5.4 --tree="$stage/rocks" "$@"
+}
+
+builds_a_rock() {
+    rock lint bindings/cnn-scm-1.rockspec && rock make bindings/cnn-scm-1.rockspec &&
+        away env LUA_CPATH="$(rock path --lr-cpath)" lua5.4 -e 'print(require "cnn".ones{2})' >"$stage/ones" &&
+        grep -xF '[1. 1.]' "$stage/ones"
 }
 
 check install quiet_make install
 [ "$bad" = 0 ] || exit 1
 check installs_every_file installs_every_file
 check names_itself_libcnn_so_0 names_itself_libcnn_so_0
-check exports_the_public_names_only exports_the_public_names_only
-check exports_every_function_of_the_header exports_every_function_of_the_header
+check exports_what_the_header_declares exports_what_the_header_declares
 check module_exports_its_entry_only module_exports_its_entry_only
-check builds_a_c_program builds_a_c_program
+check stays_in_memory stays_in_memory
+check leaves_debugging_to_the_build_tree leaves_debugging_to_the_build_tree
+check c_program_trains_saves_and_loads c_program_trains_saves_and_loads
+check c_program_reports_errors c_program_reports_errors
+check static_library_needs_no_shared_one static_library_needs_no_shared_one
+check host_with_lua_classifies_a_picture host_with_lua_classifies_a_picture
+check host_with_lua_reports_errors host_with_lua_reports_errors
 if command -v c++ >/dev/null; then
     check header_is_fine_in_cplusplus header_is_fine_in_cplusplus
 else
@@ -164,5 +296,28 @@ check stock_lua_takes_the_module stock_lua_takes_the_module
 check nothing_mentions_the_tree nothing_mentions_the_tree
 check manual_is_well_formed manual_is_well_formed
 check manual_is_complete manual_is_complete
+if command -v bash >/dev/null; then
+    check bash_completes bash_completes
+    check bash_completes_every_option bash_completes_every_option
+else
+    echo "skip bash_completes (no bash here)"
+fi
+check uninstalls_what_it_installed uninstalls_what_it_installed
 check uninstalls_all uninstalls_all
+if git rev-parse HEAD >/dev/null 2>&1 && [ -e .git ]; then
+    check packs_the_source packs_the_source
+else
+    echo "skip packs_the_source (this is no git checkout)"
+fi
+if command -v dpkg-shlibdeps >/dev/null; then
+    check builds_debian_packages builds_debian_packages
+    check builds_the_same_debian_packages_again builds_the_same_debian_packages_again
+else
+    echo "skip builds_debian_packages (dpkg-dev is not installed)"
+fi
+if command -v luarocks >/dev/null; then
+    check builds_a_rock builds_a_rock
+else
+    echo "skip builds_a_rock (luarocks is not installed)"
+fi
 exit $bad
