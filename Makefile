@@ -80,7 +80,7 @@ POBJS    := $(B)/bindings/main.o $(B)/bindings/repl.o $(B)/bindings/lines.o
 BENCHES  := conv sweep dnnl warp images memory
 CTESTS   := $(patsubst %.c,$(B)/%,$(wildcard tests/c/test_*.c tests/fuzz/*.c))
 
-.PHONY: all programs setup setup-test setup-deb setup-bench mnist test check asan fuzz interop lint bench oracle doc \
+.PHONY: all programs setup setup-test setup-deb setup-bench mnist test check asan fuzz interop lint bench oracle doc screenshot \
         install uninstall module install-module deb dist clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -303,6 +303,10 @@ $(DOC)/html/index.html: $(wildcard bindings/reference/*) $(B)/cnnlua
 	@mkdir -p $(DOC)/source
 	$(B)/cnnlua bindings/reference/make.lua ldoc $(DOC)/source
 	cd bindings/reference && ldoc -q -c config.ld .
+
+# The picture of a session that README.md shows.
+screenshot: all
+	$(LUA) bindings/reference/screenshot.lua ./cnnlua bindings/reference/session.lua bindings/reference/prompt.svg
 
 # ---- installing -------------------------------------------------------------------------------------------
 
