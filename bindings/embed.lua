@@ -1,6 +1,6 @@
 -- Turns Lua files into one C file: lua5.4 embed.lua ARRAY FILE… > prelude.c
--- The C file defines an array of lcnn_source, as in lua_cnn.h: name and code of each file in the order given. The code is
--- what Lua makes of the text, as that takes a fraction of the time to load; a syntax error stops the build and not
+-- The C file defines an array of lcnn_source, as in lua_cnn.h: name and code of each file in the order given. The code
+-- is what Lua makes of the text, as that takes a fraction of the time to load; a syntax error stops the build and not
 -- the program. It keeps line numbers and names, for tracebacks.
 
 local array = table.remove(arg, 1)

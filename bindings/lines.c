@@ -30,7 +30,7 @@
 #include <unistd.h>
 #include <wchar.h>
 
-enum { HISTORY_ENTRIES = 1000, INDENT = 2, LITERAL = '\1' };
+enum { HISTORY_ENTRIES = 1000, LONGEST_KEPT = 1024, INDENT = 2, LITERAL = '\1' };
 
 static EditLine *editor; /* NULL: lines are read as they come */
 static History *entries;
@@ -381,11 +381,16 @@ static unsigned char move_to_row(EditLine *el, const LineInfoW *line, const wcha
 #define PREVIOUS_ENTRY "\033[99A"
 #define NEXT_ENTRY "\033[99B"
 
+static int entries_back; /* how far the line is from a new one */
+
 static unsigned char up(EditLine *el, int key) {
     (void)key;
     const LineInfoW *line = el_wline(el);
     const wchar_t *row = row_start(line, line->cursor);
     if (row > line->buffer) return move_to_row(el, line, row_start(line, row - 1));
+    /* libedit keeps that much of a new line while others are shown. */
+    if (entries_back == 0 && line->lastchar - line->buffer >= LONGEST_KEPT) return CC_ERROR;
+    entries_back++;
     el_push(el, PREVIOUS_ENTRY);
     return CC_NORM;
 }
@@ -395,6 +400,8 @@ static unsigned char down(EditLine *el, int key) {
     const LineInfoW *line = el_wline(el);
     const wchar_t *end = row_end(line, line->cursor);
     if (end < line->lastchar) return move_to_row(el, line, end + 1);
+    if (entries_back == 0) return CC_ERROR;
+    entries_back--;
     el_push(el, NEXT_ENTRY);
     return CC_NORM;
 }
@@ -460,14 +467,27 @@ static void bind(const binding *list) {
 }
 
 /* What the user may bind otherwise in ~/.editrc. */
-static const binding usual[] = {
-    {"^R", "em-inc-search-prev"},      {"^S", "em-inc-search-next"},  {"^W", "ed-delete-prev-word"},
-    {"\\e[1;5C", "em-next-word"},      {"\\e[1;5D", "ed-prev-word"},  {"\\e[1;3C", "em-next-word"},
-    {"\\e[1;3D", "ed-prev-word"},      {"\\e[H", "ed-move-to-beg"},   {"\\eOH", "ed-move-to-beg"},
-    {"\\e[1~", "ed-move-to-beg"},      {"\\e[7~", "ed-move-to-beg"},  {"\\e[F", "ed-move-to-end"},
-    {"\\eOF", "ed-move-to-end"},       {"\\e[4~", "ed-move-to-end"},  {"\\e[8~", "ed-move-to-end"},
-    {"\\e[3~", "ed-delete-next-char"}, {"\\e[5~", "ed-prev-history"}, {"\\e[6~", "ed-next-history"},
-    {"\\e\\r", "cnn-break-line"},      {"\\e\\n", "cnn-break-line"},  {NULL, NULL}};
+static const binding usual[] = {{"^R", "em-inc-search-prev"},
+                                {"^S", "em-inc-search-next"},
+                                {"^W", "ed-delete-prev-word"},
+                                {"\\e[1;5C", "em-next-word"},
+                                {"\\e[1;5D", "ed-prev-word"},
+                                {"\\e[1;3C", "em-next-word"},
+                                {"\\e[1;3D", "ed-prev-word"},
+                                {"\\e[H", "ed-move-to-beg"},
+                                {"\\eOH", "ed-move-to-beg"},
+                                {"\\e[1~", "ed-move-to-beg"},
+                                {"\\e[7~", "ed-move-to-beg"},
+                                {"\\e[F", "ed-move-to-end"},
+                                {"\\eOF", "ed-move-to-end"},
+                                {"\\e[4~", "ed-move-to-end"},
+                                {"\\e[8~", "ed-move-to-end"},
+                                {"\\e[3~", "ed-delete-next-char"},
+                                {"^P", "cnn-up"},
+                                {"^N", "cnn-down"},
+                                {"\\e\\r", "cnn-break-line"},
+                                {"\\e\\n", "cnn-break-line"},
+                                {NULL, NULL}};
 
 /* What the rest here relies on, where keys begin with Escape (not in vi's manner of editing). */
 static const binding needed[] = {
@@ -541,6 +561,7 @@ static char *edit_line(const char *prompt) {
     int length = 0;
     set_prompt(prompt);
     arrived = 0;
+    entries_back = 0;
     take_signals();
     set_pastes(true);
     const char *line = el_gets(editor, &length);

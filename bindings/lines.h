@@ -13,7 +13,8 @@ typedef struct lines_completion {
 } lines_completion;
 
 /* Fills out for a line whose cursor stands after `cursor` bytes; false if there is nothing to say. */
-typedef bool (*lines_completer)(lines_completion *out, const char *line, size_t cursor, int columns, int rows);
+typedef bool (*lines_completer)(lines_completion *out, const char *line, size_t cursor, int columns,
+                                int rows);
 
 /* Gives whether lines are edited. */
 bool lines_start(lines_completer completer);

@@ -13,7 +13,7 @@ static double number(lua_State *L, int index, const char *who, const char *name,
     if (lua_isnil(L, index) && !isnan(fallback)) return fallback;
     double value = lua_isnil(L, index) ? NAN : lcnn_check_number(L, index, who, name);
     if (!isfinite(value))
-        lcnn_fail(L, "%s: '%s' must be a finite number, got %s", who, name, luaL_tolstring(L, index, NULL));
+        lcnn_fail(L, "%s: '%s' must be a finite number, got %s", who, name, lcnn_describe(L, index));
     return value;
 }
 
@@ -23,8 +23,7 @@ static int choice(lua_State *L, int index, const char *who, const char *name, co
     if (lua_isnil(L, index)) return fallback;
     int position = lua_type(L, index) == LUA_TSTRING ? cnn_choice_find(choices, lua_tostring(L, index)) : -1;
     if (position < 0)
-        lcnn_fail(L, "%s: '%s' must be one of %s, got %s", who, name, choices,
-                  luaL_tolstring(L, index, NULL));
+        lcnn_fail(L, "%s: '%s' must be one of %s, got %s", who, name, choices, lcnn_describe(L, index));
     return position;
 }
 
@@ -36,7 +35,7 @@ static int64_t whole(lua_State *L, int index, const char *who, const char *name,
     int64_t value = lua_type(L, index) == LUA_TNUMBER ? lua_tointegerx(L, index, &is_whole) : 0;
     if (!is_whole || value < low)
         lcnn_fail(L, "%s: '%s' must be an integer of at least %I, got %s", who, name, (LUAI_UACINT)low,
-                  luaL_tolstring(L, index, NULL));
+                  lcnn_describe(L, index));
     return value;
 }
 
@@ -198,7 +197,7 @@ static double matrix_number(lua_State *L, int matrix, int row, int column) {
     double value = type == LUA_TNUMBER ? lua_tonumber(L, -1) : NAN;
     if (!isfinite(value))
         lcnn_fail(L, "image.affine: 'matrix' must be two tables of three finite numbers, got %s",
-                  type == LUA_TNIL ? luaL_tolstring(L, matrix, NULL) : luaL_tolstring(L, -1, NULL));
+                  type == LUA_TNIL ? lcnn_describe(L, matrix) : lcnn_describe(L, -1));
     lua_pop(L, 2);
     return value;
 }
@@ -386,7 +385,7 @@ static int adjust(lua_State *L) {
     double v = number(L, 2, who, amount, NAN), black = 0, white = 255;
     if (!lua_isnil(L, 3)) {
         if (lua_type(L, 3) != LUA_TTABLE)
-            lcnn_fail(L, "%s: 'value_range' must be {black, white}, got %s", who, luaL_tolstring(L, 3, NULL));
+            lcnn_fail(L, "%s: 'value_range' must be {black, white}, got %s", who, lcnn_describe(L, 3));
         lua_rawgeti(L, 3, 1);
         black = number(L, -1, who, "value_range", NAN);
         lua_rawgeti(L, 3, 2);

@@ -247,6 +247,28 @@ static int unary(lua_State *L) {
     return lcnn_apply_unary(L, (cnn_unary_op)lcnn_upvalue_op(L), 1);
 }
 
+static int negate(lua_State *L) {
+    return lcnn_apply_unary(L, CNN_NEG, 1);
+}
+
+/* As NumPy does it: times 10^decimals, to whole numbers, and back. */
+static int round_to(lua_State *L) {
+    enum { MOST = 38 };
+    static const char *const names[] = {"decimals", NULL};
+    int whole = 1;
+    lcnn_args(L, 2, "round", names);
+    lua_Integer decimals = lua_isnil(L, 2) ? 0 : lua_tointegerx(L, 2, &whole);
+    if (!whole || decimals < -MOST || decimals > MOST)
+        lcnn_fail(L, "round: 'decimals' must be an integer between %d and %d, got %s", -MOST, MOST,
+                  lcnn_describe(L, 2));
+    if (decimals == 0) return lcnn_apply_unary(L, CNN_ROUND, 1);
+    lua_pushnumber(L, pow(10, fabs((double)decimals)));
+    int factor = lua_gettop(L);
+    lcnn_apply_binary(L, decimals > 0 ? CNN_MUL : CNN_DIV, 1, factor);
+    lcnn_apply_unary(L, CNN_ROUND, lua_gettop(L));
+    return lcnn_apply_binary(L, decimals > 0 ? CNN_DIV : CNN_MUL, lua_gettop(L), factor);
+}
+
 /* A bit mask of axes from nil, a number or a list at arg. */
 static unsigned check_axes(lua_State *L, int arg, int rank, const char *who) {
     if (lua_isnoneornil(L, arg)) return 0;
@@ -451,7 +473,7 @@ static int expand_dims(lua_State *L) {
     const cnn_tensor *t = lcnn_to_tensor(L, 1);
     lcnn_args(L, 2, "expand_dims", (const char *const[]){"axis", NULL});
     if (!lua_isinteger(L, 2))
-        lcnn_fail(L, "expand_dims: 'axis' must be an integer, got %s", luaL_tolstring(L, 2, NULL));
+        lcnn_fail(L, "expand_dims: 'axis' must be an integer, got %s", lcnn_describe(L, 2));
     int axis = lcnn_check_axis(L, lua_tointeger(L, 2), t->rank + 1, "expand_dims");
     int64_t sizes[CNN_MAX_RANK + 1];
     for (int i = 0; i <= t->rank; i++) sizes[i] = i < axis ? t->shape[i] : i == axis ? 1 : t->shape[i - 1];
@@ -877,7 +899,7 @@ static int push_parts(lua_State *L, const char *who) {
     static const char *const names[] = {"*tensors", "axis", NULL};
     lcnn_args(L, 1, who, names);
     if (lua_type(L, 1) != LUA_TTABLE)
-        lcnn_fail(L, "%s: 'tensors' must be a list of tensors, got %s", who, luaL_tolstring(L, 1, NULL));
+        lcnn_fail(L, "%s: 'tensors' must be a list of tensors, got %s", who, lcnn_describe(L, 1));
     lua_Unsigned count = lua_rawlen(L, 1);
     if (count == 0 || count > 1000000) lcnn_fail(L, "%s: 'tensors' must hold at least one", who);
     luaL_checkstack(L, (int)count + 8, who);
@@ -909,7 +931,7 @@ static int join(lua_State *L, const char *who, bool stacked) {
     int count = push_parts(L, who), whole = 1;
     bool traced = false;
     lua_Integer axis = lua_isnil(L, 2) ? 1 : lua_tointegerx(L, 2, &whole);
-    if (!whole) lcnn_fail(L, "%s: 'axis' must be an integer, got %s", who, luaL_tolstring(L, 2, NULL));
+    if (!whole) lcnn_fail(L, "%s: 'axis' must be an integer, got %s", who, lcnn_describe(L, 2));
     int from_0 = lcnn_check_axis(L, axis, lcnn_check_tensor(L, 3)->rank + stacked, who);
     for (int i = 0; i < count && !traced; i++) traced = lcnn_traced(L, 3 + i) && !is_whole(L, 3 + i);
     if (traced) return traced_join(L, stacked, count, from_0);
@@ -1254,9 +1276,13 @@ cnn.ceil{-1.5, 1.5}:tolist()       --> {-1.0, 2.0}
 /*** Each element rounded to the nearest whole number, halves to the even one, as NumPy does.
 @function cnn.round
 @tparam tensor x
+@tparam[opt=0] int decimals places behind the point that stay; of negative ones, places before it that become 0
 @treturn tensor float32, in the shape of x
 @usage
 cnn.round{0.5, 1.5, 2.6}:tolist()  --> {0.0, 2.0, 3.0}
+cnn.tensor{1.23456, -2}:round(2)
+--> float32 (2,)
+--> [ 1.23 -2.  ]
 */
 
 /*** One divided by each element.
@@ -1483,7 +1509,7 @@ static const lcnn_entry shared[] = {
     {"relu", unary, CNN_RELU},
     {"floor", unary, CNN_FLOOR},
     {"ceil", unary, CNN_CEIL},
-    {"round", unary, CNN_ROUND},
+    {"round", round_to, 0},
     {"reciprocal", unary, CNN_RECIPROCAL},
     {"isnan", unary, CNN_ISNAN},
     {"sum", reduce, CNN_SUM},
@@ -1510,7 +1536,7 @@ static const lcnn_entry metamethods[] = {
     {"__idiv", binary, CNN_FLOORDIV},
     {"__mod", binary, CNN_MOD},
     {"__pow", binary, CNN_POW},
-    {"__unm", unary, CNN_NEG},
+    {"__unm", negate, 0},
     {NULL, NULL, 0},
 };
 

@@ -124,7 +124,7 @@ dataset = cnn.data.Dataset.from_tensor_slices{image:expand_dims(1), {1}}:map(aug
 static int new_pipeline(lua_State *L) {
     lua_settop(L, 1);
     if (lua_type(L, 1) != LUA_TTABLE)
-        lcnn_fail(L, "pipeline: expected a list of steps, got %s", luaL_tolstring(L, 1, NULL));
+        lcnn_fail(L, "pipeline: expected a list of steps, got %s", lcnn_describe(L, 1));
     int count = (int)lua_rawlen(L, 1);
     for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
         lua_Integer position = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
@@ -149,7 +149,7 @@ static int new_pipeline(lua_State *L) {
             lua_settop(L, 2);
         } else {
             lcnn_fail(L, "pipeline: step %d must be one of cnn.augment, a pipeline or a function, got %s", i,
-                      luaL_tolstring(L, 3, NULL));
+                      lcnn_describe(L, 3));
         }
     }
     return make(L);
@@ -169,11 +169,14 @@ static const cnn_tensor *labels_to_mix(const cnn_tensor *images, const cnn_tenso
 }
 
 /* Changes the images, and labels if need be, in their places on the stack. */
-static void run_steps(lua_State *L, const cnn_augment *augment, cnn_random *random) {
+static void run_steps(lua_State *L, const cnn_augment *augment, bool labelled, cnn_random *random) {
     cnn_tensor **out = lcnn_new_list(L, 2);
     const cnn_tensor *images = lcnn_check_eager(L, IMAGES, "augment");
-    const cnn_tensor *labels = labels_to_mix(images, lcnn_test_tensor(L, LABELS));
-    lcnn_check(L, cnn_augment_apply(&out[0], &out[1], augment, images, labels, random));
+    const cnn_tensor *labels = labels_to_mix(images, labelled ? lcnn_test_tensor(L, LABELS) : NULL);
+    cnn_status status = cnn_augment_apply(&out[0], &out[1], augment, images, labels, random);
+    if (status == CNN_ERROR_ARGUMENT && labelled && !labels)
+        lcnn_fail(L, "%s (labels: %s)", cnn_error_message(), lcnn_describe(L, LABELS));
+    lcnn_check(L, status);
     for (int i = 0; i < 2 && out[i]; i++) {
         cnn_tensor *tensor = out[i];
         out[i] = NULL;
@@ -200,7 +203,7 @@ static void run_function_once(lua_State *L, int function, cnn_random *random) {
         lua_pushvalue(L, function);
         lua_getinfo(L, ">S", &where);
         lcnn_fail(L, "pipeline: the function of %s:%d must return a picture [H,W,C], got %s", where.short_src,
-                  where.linedefined, luaL_tolstring(L, -1, NULL));
+                  where.linedefined, lcnn_describe(L, -1));
     }
     lua_replace(L, image);
     lua_settop(L, image);
@@ -250,7 +253,7 @@ static cnn_random *take_random(lua_State *L, cnn_random *own) {
         lua_pushnil(L);
     } else if (!is_rng) {
         if (!lua_isinteger(L, -1))
-            lcnn_fail(L, "augment: a seed must be an integer, got %s", luaL_tolstring(L, -1, NULL));
+            lcnn_fail(L, "augment: a seed must be an integer, got %s", lcnn_describe(L, -1));
         *own = (cnn_random){.key = (uint64_t)lua_tointeger(L, -1)};
     }
     lua_insert(L, RANDOM);
@@ -267,13 +270,13 @@ static int call(lua_State *L) {
     int last = lua_gettop(L);
     if (last < IMAGES || !lcnn_test_tensor(L, IMAGES))
         lcnn_fail(L, "augment: expected pictures, a tensor, got %s",
-                  last < IMAGES ? "nothing" : luaL_tolstring(L, IMAGES, NULL));
+                  last < IMAGES ? "nothing" : lcnn_describe(L, IMAGES));
     augmentation *a = lua_touserdata(L, SELF);
     lua_getiuservalue(L, SELF, 1);
     int stages = last + 1;
     for (int i = 0; i < a->count; i++) {
         if (a->stages[i]) {
-            run_steps(L, a->stages[i], random);
+            run_steps(L, a->stages[i], last >= LABELS, random);
         } else {
             lua_rawgeti(L, stages, i + 1);
             run_function(L, stages + 1, random);

@@ -326,7 +326,7 @@ static void add_callback(lua_State *L, run_list *list, int model) {
     }
     if (lua_type(L, -1) != LUA_TTABLE)
         lcnn_fail(L, "callbacks: expected callbacks or tables with functions like on_epoch_end, got %s",
-                  luaL_tolstring(L, -1, NULL));
+                  lcnn_describe(L, -1));
     check_handlers(L, lua_gettop(L));
     bool with_state = keeps_state(L);
     lua_pushvalue(L, model);
@@ -364,7 +364,7 @@ Epochs count from 1, batches from 1 in each epoch; on_batch_begin and on_batch_e
 names.
 
 `self.model` is the model. `logs` has the figures by name: after an epoch the means over it, with those of
-validation; after a batch the means over the epoch so far. Numbers that on_epoch_end puts into logs go into the
+validation, which on_train_end gets once more from the last one; after a batch the means over the epoch so far. Numbers that on_epoch_end puts into logs go into the
 history. `self.model.stop_training = true` ends training after the batch or epoch. An error ends it too, and fit
 raises it.
 
@@ -388,7 +388,7 @@ cnn.callbacks.EarlyStopping{monitor = "loss"}.patience  --> 0
 int lcnn_callbacks(lua_State *L, int index, int model, cnn_callback ***out) {
     bool given = !lua_isnoneornil(L, index), lone = given && is_lone_callback(L, index);
     if (given && !lone && lua_type(L, index) != LUA_TTABLE)
-        lcnn_fail(L, "callbacks: expected a list, got %s", luaL_tolstring(L, index, NULL));
+        lcnn_fail(L, "callbacks: expected a list, got %s", lcnn_describe(L, index));
     int most = lone ? 1 : given ? (int)lua_rawlen(L, index) : 0;
     run_list *list = push_list(L, most);
     lua_createtable(L, most, 0); /* what was in the list, which its owner may change */
@@ -525,8 +525,7 @@ static int save_history(lua_State *L) {
     lua_pushvalue(L, 1);
     lua_rawget(L, -2);
     cnn_history **box = luaL_testudata(L, -1, HISTORY);
-    if (!box || !*box)
-        lcnn_fail(L, "history:save: expected what fit returned, got %s", luaL_tolstring(L, 1, NULL));
+    if (!box || !*box) lcnn_fail(L, "history:save: expected what fit returned, got %s", lcnn_describe(L, 1));
     lcnn_check(L, cnn_history_save(*box, path));
     return 0;
 }

@@ -223,8 +223,7 @@ static int call_in_lua(lua_State *L) {
     lua_pushboolean(L, call->training);
     lua_call(L, 3, 1);
     const cnn_tensor *result = lcnn_test_tensor(L, -1);
-    if (!result)
-        return lcnn_fail(L, "%s: call must return a tensor, got %s", name, luaL_tolstring(L, -1, NULL));
+    if (!result) return lcnn_fail(L, "%s: call must return a tensor, got %s", name, lcnn_describe(L, -1));
     if (symbolic && result->data)
         return lcnn_fail(L, "%s: what call returns does not depend on its input", name);
     call->result = cnn_tensor_retain(lcnn_check_tensor(L, -1));
@@ -282,7 +281,7 @@ static int add_weight(lua_State *L) {
     if (c->layer.built)
         lcnn_fail(L, "add_weight: '%s' is built already; weights are made in build", c->layer.name);
     if (lua_type(L, NAME) != LUA_TSTRING)
-        lcnn_fail(L, "add_weight: 'name' must be a string, got %s", luaL_tolstring(L, NAME, NULL));
+        lcnn_fail(L, "add_weight: 'name' must be a string, got %s", lcnn_describe(L, NAME));
     int64_t shape[CNN_MAX_RANK];
     int rank = lua_isnil(L, SHAPE) ? 0 : lcnn_check_shape(L, SHAPE, "add_weight", shape);
     if (lua_isnil(L, INITIALIZER)) {
@@ -489,9 +488,9 @@ Scale{factr = 3}                     --> error: Scale: unknown argument 'factr' 
 static int custom_layer(lua_State *L) {
     lcnn_args(L, 1, "custom", (const char *const[]){"name", "methods", NULL});
     if (lua_type(L, 1) != LUA_TSTRING || lua_rawlen(L, 1) == 0)
-        lcnn_fail(L, "custom: 'name' must be a string, got %s", luaL_tolstring(L, 1, NULL));
+        lcnn_fail(L, "custom: 'name' must be a string, got %s", lcnn_describe(L, 1));
     if (lua_type(L, 2) != LUA_TTABLE)
-        lcnn_fail(L, "custom: 'methods' must be a table of functions, got %s", luaL_tolstring(L, 2, NULL));
+        lcnn_fail(L, "custom: 'methods' must be a table of functions, got %s", lcnn_describe(L, 2));
     static const char *const functions[] = {"call", "build", "init", "get_config"};
     for (int i = 0; i < 4; i++) {
         int type = lua_getfield(L, 2, functions[i]);

@@ -106,8 +106,7 @@ static int to_categorical(lua_State *L) {
     int whole = 1;
     lua_Integer given = lua_isnil(L, 2) ? 0 : lua_tointegerx(L, 2, &whole);
     if (!whole || (given < 1 && !lua_isnil(L, 2)))
-        lcnn_fail(L, "to_categorical: 'num_classes' must be a positive integer, got %s",
-                  luaL_tolstring(L, 2, NULL));
+        lcnn_fail(L, "to_categorical: 'num_classes' must be a positive integer, got %s", lcnn_describe(L, 2));
     cnn_tensor *labels = lcnn_to_tensor(L, 1), *out;
     if (labels->rank >= 2 && labels->shape[labels->rank - 1] == 1) {
         lcnn_check(L, cnn_squeeze(&out, labels, -1));
@@ -153,7 +152,7 @@ static int64_t part_size(lua_State *L, int arg, const char *name, int64_t sample
     if (value >= 1 && value <= INT32_MAX && value == floor(value)) return (int64_t)value;
     return lcnn_fail(
         L, "train_test_split: '%s' must be a fraction between 0 and 1 or a number of samples, got %s", name,
-        luaL_tolstring(L, arg, NULL));
+        lcnn_describe(L, arg));
 }
 
 static void part_sizes(lua_State *L, cnn_split_options *options) {
@@ -170,7 +169,7 @@ static cnn_random generator(lua_State *L) {
     lua_Integer seed = lua_tointegerx(L, RANDOM_STATE, &whole);
     if (!whole || seed < 0)
         lcnn_fail(L, "train_test_split: 'random_state' must be an integer of at least 0, got %s",
-                  luaL_tolstring(L, RANDOM_STATE, NULL));
+                  lcnn_describe(L, RANDOM_STATE));
     cnn_random seeded = {.key = (uint64_t)seed};
     return cnn_random_split(&seeded);
 }
@@ -260,7 +259,7 @@ static int path_argument(lua_State *L) {
     const char *who = luaL_checkstring(L, 1);
     lcnn_args(L, 2, who, (const char *const[]){"path", NULL});
     if (!lua_isnil(L, 2) && lua_type(L, 2) != LUA_TSTRING)
-        lcnn_fail(L, "%s: 'path' must be the name of a folder, got %s", who, luaL_tolstring(L, 2, NULL));
+        lcnn_fail(L, "%s: 'path' must be the name of a folder, got %s", who, lcnn_describe(L, 2));
     return 1;
 }
 

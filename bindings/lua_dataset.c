@@ -88,7 +88,7 @@ static void flatten(lua_State *L, int parts, int depth) {
         int type = lua_type(L, value);
         if (type != LUA_TTABLE && !lcnn_test_tensor(L, value))
             lcnn_fail(L, "from_tensor_slices: expected tensors, as in from_tensor_slices{x, y}, got %s",
-                      luaL_tolstring(L, value, NULL));
+                      lcnn_describe(L, value));
         lcnn_to_tensor(L, value);
         lua_rawseti(L, parts, (lua_Integer)lua_rawlen(L, parts) + 1);
         return;
@@ -345,7 +345,7 @@ static int image_dataset_from_directory(lua_State *L) {
 static int64_t check_integer(lua_State *L, int arg, const char *who, const char *name) {
     int whole = 0;
     lua_Integer value = lua_type(L, arg) == LUA_TNUMBER ? lua_tointegerx(L, arg, &whole) : 0;
-    if (!whole) lcnn_fail(L, "%s: '%s' must be an integer, got %s", who, name, luaL_tolstring(L, arg, NULL));
+    if (!whole) lcnn_fail(L, "%s: '%s' must be an integer, got %s", who, name, lcnn_describe(L, arg));
     return value;
 }
 
@@ -399,7 +399,7 @@ static int map(lua_State *L) {
     opt_count(L, 3, "map", "num_parallel_calls", 0);
     lcnn_opt_boolean(L, 4, "map", "deterministic", true);
     bool callable = lua_type(L, 2) == LUA_TFUNCTION || luaL_getmetafield(L, 2, "__call") != LUA_TNIL;
-    if (!callable) lcnn_fail(L, "map: 'map_func' must be a function, got %s", luaL_tolstring(L, 2, NULL));
+    if (!callable) lcnn_fail(L, "map: 'map_func' must be a function, got %s", lcnn_describe(L, 2));
     cnn_dataset **box = new_step(L, push_map_text(L, 2));
     cnn_augment *augment = lcnn_test_augment(L, 2);
     if (augment) {

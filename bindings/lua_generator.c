@@ -60,8 +60,7 @@ static double number(lua_State *L, int arg, const char *who, const char *name, d
 static lua_Integer integer(lua_State *L, int arg, const char *name) {
     int whole = 0;
     lua_Integer value = lua_type(L, arg) == LUA_TNUMBER ? lua_tointegerx(L, arg, &whole) : 0;
-    if (!whole)
-        lcnn_fail(L, "rng:integer: '%s' must be an integer, got %s", name, luaL_tolstring(L, arg, NULL));
+    if (!whole) lcnn_fail(L, "rng:integer: '%s' must be an integer, got %s", name, lcnn_describe(L, arg));
     return value;
 }
 
@@ -178,7 +177,7 @@ static int new_generator(lua_State *L) {
     }
     int is_whole = 0;
     lua_Integer seed = lua_type(L, 1) == LUA_TNUMBER ? lua_tointegerx(L, 1, &is_whole) : 0;
-    if (!is_whole) lcnn_fail(L, "generator: 'seed' must be an integer, got %s", luaL_tolstring(L, 1, NULL));
+    if (!is_whole) lcnn_fail(L, "generator: 'seed' must be an integer, got %s", lcnn_describe(L, 1));
     lcnn_push_rng(L, (cnn_random){.key = (uint64_t)seed});
     return 1;
 }

@@ -19,7 +19,7 @@ static lua_Integer opt_integer(lua_State *L, int arg, const char *who, const cha
     if (lua_isnil(L, arg)) return fallback;
     int whole = 0;
     lua_Integer value = lua_type(L, arg) == LUA_TNUMBER ? lua_tointegerx(L, arg, &whole) : 0;
-    if (!whole) lcnn_fail(L, "%s: '%s' must be an integer, got %s", who, name, luaL_tolstring(L, arg, NULL));
+    if (!whole) lcnn_fail(L, "%s: '%s' must be an integer, got %s", who, name, lcnn_describe(L, arg));
     return value;
 }
 
@@ -30,7 +30,7 @@ static int opt_choice(lua_State *L, int arg, const char *who, const char *name, 
     const char *word = lua_type(L, arg) == LUA_TSTRING ? lua_tostring(L, arg) : NULL;
     if (!word)
         lcnn_fail(L, "%s: '%s' must be a name like \"%s\", got %s", who, name, words[fallback],
-                  luaL_tolstring(L, arg, NULL));
+                  lcnn_describe(L, arg));
     for (int i = 0; words[i]; i++)
         if (strcmp(word, words[i]) == 0) return i;
     const char *nearest = cnn_nearest(word, words);
@@ -269,6 +269,12 @@ static int fail(lua_State *L) {
     return lcnn_fail(L, "%s", luaL_checkstring(L, 1));
 }
 
+/* system.describe(value): what an error's text says of it. */
+static int describe(lua_State *L) {
+    lcnn_describe(L, 1);
+    return 1;
+}
+
 /* system.unknown(who, what, word, words): raises that the word is not a key of words, and names the nearest. */
 static int unknown(lua_State *L) {
     luaL_checktype(L, 4, LUA_TTABLE);
@@ -345,13 +351,9 @@ static const luaL_Reg image_functions[] = {{"load", image_load},     {"save", im
                                            {"to_rgb", image_to_rgb}, {"normalize", image_normalize},
                                            {"grid", image_grid},     {NULL, NULL}};
 
-static const luaL_Reg system_functions[] = {{"fail", fail},
-                                            {"unknown", unknown},
-                                            {"write_file", write_file},
-                                            {"terminal", terminal},
-                                            {"range", range},
-                                            {"histogram", histogram},
-                                            {NULL, NULL}};
+static const luaL_Reg system_functions[] = {
+    {"fail", fail},         {"describe", describe}, {"unknown", unknown},     {"write_file", write_file},
+    {"terminal", terminal}, {"range", range},       {"histogram", histogram}, {NULL, NULL}};
 
 int lcnn_open_image(lua_State *L) {
     luaL_getsubtable(L, 1, "image");

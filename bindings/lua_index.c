@@ -29,7 +29,7 @@ static block whole_block(const cnn_tensor *t) {
 static int64_t check_position(lua_State *L, int index, int64_t size, int axis) {
     int whole = 0;
     int64_t position = lua_type(L, index) == LUA_TNUMBER ? lua_tointegerx(L, index, &whole) : 0;
-    if (!whole) lcnn_fail(L, "index: a position must be an integer, got %s", luaL_tolstring(L, index, NULL));
+    if (!whole) lcnn_fail(L, "index: a position must be an integer, got %s", lcnn_describe(L, index));
     if (position >= 1 && position <= size) return position - 1;
     if (position < 0 && position >= -size) return position + size;
     return lcnn_fail(L, "index: position %I is out of range for axis %d of size %I (positions count from 1)",
@@ -42,8 +42,7 @@ static int64_t range_number(lua_State *L, int position, int64_t fallback) {
     int64_t number = lua_isnil(L, -1)                 ? (whole = 1, fallback)
                      : lua_type(L, -1) == LUA_TNUMBER ? lua_tointegerx(L, -1, &whole)
                                                       : 0;
-    if (!whole)
-        lcnn_fail(L, "index: a range is {from, to, step} in integers, got %s", luaL_tolstring(L, -1, NULL));
+    if (!whole) lcnn_fail(L, "index: a range is {from, to, step} in integers, got %s", lcnn_describe(L, -1));
     lua_pop(L, 1);
     return number;
 }
@@ -303,7 +302,7 @@ static int tensor_newindex(lua_State *L) {
         return lcnn_fail(L,
                          "index: tensors have no fields to set; expected a position or a table of positions "
                          "and ranges, got %s",
-                         luaL_tolstring(L, 2, NULL));
+                         lcnn_describe(L, 2));
     if (t->rank == 1 && type == LUA_TNUMBER && lua_type(L, 3) == LUA_TNUMBER) {
         lcnn_set_number(t, check_position(L, 2, t->shape[0], 0), lua_tonumber(L, 3));
         cnn_tape_written(t);

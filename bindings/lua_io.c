@@ -16,7 +16,7 @@ static void append(lua_State *L, const char *who, int list) {
     if (length == 0 || strlen(text) != length)
         lcnn_fail(L, "%s: the name of a tensor is empty or has a zero byte", who);
     if (!lcnn_test_tensor(L, value) && type != LUA_TTABLE && type != LUA_TNUMBER && type != LUA_TBOOLEAN)
-        lcnn_fail(L, "%s: '%s' must be a tensor, got %s", who, text, luaL_tolstring(L, value, NULL));
+        lcnn_fail(L, "%s: '%s' must be a tensor, got %s", who, text, lcnn_describe(L, value));
     lcnn_to_tensor(L, value);
     lua_Integer count = (lua_Integer)lua_rawlen(L, list);
     lua_rawseti(L, list, count + 2); /* the border of a list moves only once both are there */
@@ -38,7 +38,7 @@ static void append_table(lua_State *L, const char *who, int list, int table, lua
         else if (lua_type(L, -2) == LUA_TSTRING)
             lua_pushvalue(L, -2);
         else
-            lcnn_fail(L, "%s: a tensor's name must be a string, got %s", who, luaL_tolstring(L, -2, NULL));
+            lcnn_fail(L, "%s: a tensor's name must be a string, got %s", who, lcnn_describe(L, -2));
         lua_insert(L, -2);
         append(L, who, list);
     }
@@ -151,8 +151,7 @@ static int save_safetensors(lua_State *L) {
     lcnn_args(L, 1, who, (const char *const[]){"path", "tensors", NULL});
     const char *path = lcnn_check_path(L, 1, who, "path");
     if (!lua_istable(L, 2))
-        lcnn_fail(L, "%s: 'tensors' must be a table of tensors by name, got %s", who,
-                  luaL_tolstring(L, 2, NULL));
+        lcnn_fail(L, "%s: 'tensors' must be a table of tensors by name, got %s", who, lcnn_describe(L, 2));
     lua_newtable(L);
     append_table(L, who, lua_gettop(L), 2, 0);
     int count;

@@ -1,12 +1,14 @@
 /* Lua values as JSON and back: how a table of arguments becomes the config of a layer or an optimizer.
  * A tree under construction always belongs to a box on the stack, so that no error loses it. */
-#include "lua_cnn.h"
+#include "lua_layer.h"
+#include "layers/layer.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define BOX "cnn.json"
+#define NN "cnn.nn" /* in the registry: the table */
 
 enum { MAX_DEPTH = 64 };
 
@@ -108,9 +110,50 @@ static void convert_table(lua_State *L, int index, cJSON *into, const context *c
     }
 }
 
+/* Pushes the name by which cnn.nn has the function at index. */
+static void push_name_in_nn(lua_State *L, int index, const context *c) {
+    lua_getfield(L, LUA_REGISTRYINDEX, NN);
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))
+        if (lua_rawequal(L, -1, index) && lua_type(L, -2) == LUA_TSTRING) {
+            lua_pop(L, 1);
+            lua_remove(L, -2);
+            return;
+        }
+    fail_value(L, c, "a function that is none of cnn.nn");
+}
+
+/* Pushes what a layer is in JSON. */
+static void push_layer_spec(lua_State *L, const cnn_layer *layer) {
+    lua_createtable(L, 0, 2);
+    lua_pushstring(L, cnn_layer_class_name(layer));
+    lua_setfield(L, -2, "class_name");
+    lcnn_own_json(L, cnn_layer_config_json(layer));
+    lcnn_push_json(L, *(cJSON **)lua_touserdata(L, -1));
+    lua_setfield(L, -3, "config");
+    lua_pop(L, 1);
+}
+
+/* Keras takes layers and functions as activations too. True if there is one at index; what it is in JSON is pushed. */
+static bool push_activation(lua_State *L, int index, const context *c) {
+    const cnn_layer *layer = lcnn_test_layer(L, index);
+    if (!c->name || strcmp(c->name, "activation") != 0) return false;
+    if (layer)
+        push_layer_spec(L, layer);
+    else if (lua_type(L, index) == LUA_TFUNCTION)
+        push_name_in_nn(L, index, c);
+    else
+        return false;
+    return true;
+}
+
 static void convert(lua_State *L, int index, cJSON *into, context c) {
     luaL_checkstack(L, 8, "nested tables");
     if (++c.depth > MAX_DEPTH) fail_value(L, &c, "a table nested more than 64 deep, or holding itself");
+    if (push_activation(L, index, &c)) {
+        convert(L, lua_gettop(L), into, c);
+        lua_pop(L, 1);
+        return;
+    }
     if (luaL_getmetafield(L, index, "__json") != LUA_TNIL) {
         lua_pushvalue(L, index);
         lua_call(L, 1, 1);
@@ -322,6 +365,8 @@ int lcnn_open_json(lua_State *L) {
     lua_pushcfunction(L, free_box);
     lua_setfield(L, -2, "__close");
     lua_pop(L, 1);
+    luaL_getsubtable(L, 1, "nn");
+    lua_setfield(L, LUA_REGISTRYINDEX, NN);
     lua_pushlightuserdata(L, NULL);
     lua_setfield(L, 1, "null");
     lua_pushcfunction(L, to_json);

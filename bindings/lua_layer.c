@@ -9,6 +9,7 @@
 #include "ops/tape.h"
 #include "train/metric.h"
 #include "train/optimizer.h"
+#include "train/schedule.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -33,20 +34,60 @@ static void push_config(lua_State *L) {
         lcnn_fail(L, "this is no optimizer, loss or the like: it has lost its table 'config'");
 }
 
-/* optimizer.learning_rate is optimizer.config.learning_rate */
-static int spec_index(lua_State *L) {
-    push_config(L);
-    lua_pushvalue(L, 2);
-    lua_rawget(L, -2);
-    return 1;
+/* The class of the spec at 1, by its name and the kind that its metatable tells; NULL if it has lost them. */
+static const cnn_class *spec_class(lua_State *L) {
+    int top = lua_gettop(L);
+    const cnn_class *const *classes = NULL;
+    const cnn_class *class = NULL;
+    if (luaL_getmetafield(L, 1, "classes") == LUA_TLIGHTUSERDATA) classes = lua_touserdata(L, -1);
+    lua_pushliteral(L, "class_name");
+    const char *name = lua_rawget(L, 1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+    for (; name && classes && *classes && !class; classes++)
+        if (strcmp((*classes)->name, name) == 0) class = *classes;
+    lua_settop(L, top);
+    return class;
 }
 
-/* optimizer.learning_rate = 0.1 sets it there, for models that are compiled with it from then on. */
-static int spec_newindex(lua_State *L) {
+/* An error unless the class of the spec at 1 has an argument of the name at 2. */
+static void check_argument(lua_State *L) {
+    const cnn_class *class = spec_class(L);
+    if (!class) return;
+    const char *name = luaL_tolstring(L, 2, NULL);
+    lua_newtable(L);
+    for (const cnn_param *p = class->params; p->name; p++) {
+        if (strcmp(p->name, name) == 0) {
+            lua_pop(L, 2);
+            return;
+        }
+        lua_pushboolean(L, true);
+        lua_setfield(L, -2, p->name);
+    }
+    lcnn_unknown(L, class->name, "there is no field", name, -1);
+}
+
+void lcnn_spec_get(lua_State *L) {
     push_config(L);
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, -2) == LUA_TNIL && lua_type(L, 2) == LUA_TSTRING) check_argument(L);
+    lua_remove(L, -2);
+}
+
+void lcnn_spec_set(lua_State *L) {
+    push_config(L);
+    check_argument(L);
     lua_pushvalue(L, 2);
     lua_pushvalue(L, 3);
     lua_rawset(L, -3);
+    lua_pop(L, 1);
+}
+
+static int spec_index(lua_State *L) {
+    lcnn_spec_get(L);
+    return 1;
+}
+
+static int spec_newindex(lua_State *L) {
+    lcnn_spec_set(L);
     return 0;
 }
 
@@ -57,10 +98,20 @@ static int spec_tostring(lua_State *L) {
     return 1;
 }
 
+/* Of which kinds specs are. */
+static const cnn_class *const *const kinds[] = {cnn_initializers, cnn_regularizers,
+                                                cnn_optimizers,   cnn_schedules,
+                                                cnn_metrics,      (const cnn_class *const *)cnn_losses};
+
 /* The metatable of the specs of a kind ("optimizer"), to which their files add what these can do. */
 void lcnn_push_spec_type(lua_State *L, const char *kind) {
     const char *name = lua_pushfstring(L, SPEC " %s", kind);
     if (luaL_newmetatable(L, name)) {
+        for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+            if (strcmp(kinds[i][0]->kind, kind) != 0) continue;
+            lua_pushlightuserdata(L, (void *)kinds[i]);
+            lua_setfield(L, -2, "classes");
+        }
         lua_pushcfunction(L, spec_json);
         lua_setfield(L, -2, "__json");
         lua_pushcfunction(L, spec_index);
@@ -73,6 +124,33 @@ void lcnn_push_spec_type(lua_State *L, const char *kind) {
     lua_remove(L, -2);
 }
 
+void lcnn_push_spec(lua_State *L, const cnn_class *class, cJSON *config) {
+    lcnn_own_json(L, config);
+    lua_createtable(L, 0, 2);
+    lua_pushstring(L, class->name);
+    lua_setfield(L, -2, "class_name");
+    lcnn_push_json(L, config);
+    lua_setfield(L, -2, "config");
+    lcnn_push_spec_type(L, class->kind);
+    lua_setmetatable(L, -2);
+    lua_remove(L, -2);
+}
+
+/* What the arguments one by one cannot tell: for its errors, an object is made as it will be where the spec is used. */
+static cnn_status try_object(const cnn_class *class, const cJSON *spec) {
+    cnn_optimizer *optimizer = NULL;
+    cnn_schedule *schedule = NULL;
+    cnn_metric *metric = NULL;
+    cnn_status status = CNN_OK;
+    if (strcmp(class->kind, cnn_optimizers[0]->kind) == 0) status = cnn_optimizer_new(&optimizer, spec);
+    if (strcmp(class->kind, cnn_schedules[0]->kind) == 0) status = cnn_schedule_new(&schedule, spec);
+    if (strcmp(class->kind, cnn_metrics[0]->kind) == 0) status = cnn_metric_new(&metric, spec, NULL, NULL);
+    cnn_optimizer_free(optimizer);
+    cnn_schedule_free(schedule);
+    cnn_metric_free(metric);
+    return status;
+}
+
 /* Checks the arguments of a class and keeps them, with the defaults filled in. */
 static int new_spec(lua_State *L) {
     const cnn_class *class = lua_touserdata(L, lua_upvalueindex(1));
@@ -82,15 +160,9 @@ static int new_spec(lua_State *L) {
     cJSON_Delete(config = lcnn_json_take(L, -1));
     config = cnn_object_config(object);
     cnn_object_free(object);
-    if (!config) lcnn_fail(L, "out of memory");
-    lcnn_own_json(L, config);
-    lua_createtable(L, 0, 2);
-    lua_pushstring(L, class->name);
-    lua_setfield(L, -2, "class_name");
-    lcnn_push_json(L, config);
-    lua_setfield(L, -2, "config");
-    lcnn_push_spec_type(L, class->kind);
-    lua_setmetatable(L, -2);
+    lcnn_push_spec(L, class, config);
+    lcnn_check(L, try_object(class, lcnn_to_json(L, -1, class->name)));
+    lua_pop(L, 1);
     return 1;
 }
 
@@ -199,7 +271,7 @@ void lcnn_convert(lua_State *L, int index, const char *who, const char *name) {
     int type = lua_type(L, index);
     if (!box && type != LUA_TNUMBER && type != LUA_TTABLE && type != LUA_TBOOLEAN)
         lcnn_fail(L, "%s: '%s' must be a tensor or a table of numbers, got %s", who, name,
-                  luaL_tolstring(L, index, NULL));
+                  lcnn_describe(L, index));
     lcnn_to_tensor(L, index);
 }
 
@@ -472,7 +544,7 @@ static int set_weights(lua_State *L) {
     cnn_layer *layer = lcnn_check_layer(L, 1);
     lua_settop(L, 2);
     if (lua_type(L, 2) != LUA_TTABLE)
-        lcnn_fail(L, "set_weights: expected a list of tensors, got %s", luaL_tolstring(L, 2, NULL));
+        lcnn_fail(L, "set_weights: expected a list of tensors, got %s", lcnn_describe(L, 2));
     int count = (int)lua_rawlen(L, 2);
     if (count != layer->variable_count)
         lcnn_fail(L, "set_weights: '%s' has %d weights, got %d", layer->name, layer->variable_count, count);
@@ -497,15 +569,17 @@ static int count_params(lua_State *L) {
     return 1;
 }
 
-/*** Makes the weights for inputs of a shape, as the first call does; a layer that is built stays as it is.
+/*** Makes the weights for inputs of a shape, as the first call does; a layer that is built keeps its weights.
 @function layer:build
 @tparam {int,...} shape with the batch first, which is ignored: any number or cnn.null
-@raise a shape that the layer cannot take
+@raise a shape that the layer, or weights that it has already, cannot take
 @usage
 layer = layers.Dense{2}
 layer.kernel                         --> nil
 layer:build{cnn.null, 3}
 layer.kernel:shape()                 --> {3, 2}
+layer:build{cnn.null, 4}
+--> error: dense: weights of shape (3, 2) do not fit an input of shape (None, 4)
 */
 static int build(lua_State *L) {
     cnn_layer *layer = lcnn_check_layer(L, 1);
@@ -513,8 +587,7 @@ static int build(lua_State *L) {
     int64_t shape[CNN_MAX_RANK];
     lua_Unsigned rank = lua_type(L, 2) == LUA_TTABLE ? lua_rawlen(L, 2) : 0;
     if (rank < 1 || rank > CNN_MAX_RANK)
-        lcnn_fail(L, "build: expected a shape of 1 to %d sizes, got %s", CNN_MAX_RANK,
-                  luaL_tolstring(L, 2, NULL));
+        lcnn_fail(L, "build: expected a shape of 1 to %d sizes, got %s", CNN_MAX_RANK, lcnn_describe(L, 2));
     shape[0] = 1;
     for (lua_Unsigned i = 1; i < rank; i++) {
         int whole;
@@ -522,7 +595,7 @@ static int build(lua_State *L) {
         shape[i] = lua_tointegerx(L, -1, &whole);
         if (!whole || shape[i] < 1)
             lcnn_fail(L, "build: size %d of the shape must be an integer of at least 1, got %s", (int)i + 1,
-                      luaL_tolstring(L, -1, NULL));
+                      lcnn_describe(L, -1));
         lua_pop(L, 1);
     }
     bool model = luaL_testudata(L, 1, LCNN_MODEL);

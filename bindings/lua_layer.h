@@ -37,6 +37,13 @@ cnn_tensor **lcnn_new_list(lua_State *L, int count);
 /* Pushes a table of the tensors of the owner on the top, which gives them up. */
 int lcnn_push_list(lua_State *L, int count);
 
+/* Pushes the spec of an optimizer, loss or the like. Takes over config; NULL raises out of memory. */
+void lcnn_push_spec(lua_State *L, const cnn_class *class, cJSON *config);
+/* Of the spec of an optimizer, loss or the like at 1, the argument called by the name at 2: pushes it; sets it to what is
+ * at 3, for what is made of the spec from then on. An error for a name that is no argument's. */
+void lcnn_spec_get(lua_State *L);
+void lcnn_spec_set(lua_State *L);
+
 /* Methods of models that tell of their wiring. */
 extern const luaL_Reg lcnn_graph_methods[];
 /* Methods of models that deal with files. */

@@ -9,7 +9,7 @@ static cnn_random *choose(lua_State *L, int index, const char *who, cnn_random *
     if (lua_isnoneornil(L, index)) return NULL;
     int whole = 0;
     lua_Integer seed = lua_type(L, index) == LUA_TNUMBER ? lua_tointegerx(L, index, &whole) : 0;
-    if (!whole) lcnn_fail(L, "%s: 'seed' must be an integer, got %s", who, luaL_tolstring(L, index, NULL));
+    if (!whole) lcnn_fail(L, "%s: 'seed' must be an integer, got %s", who, lcnn_describe(L, index));
     *own = (cnn_random){.key = (uint64_t)seed};
     return own;
 }
@@ -19,7 +19,7 @@ static double number(lua_State *L, int index, const char *who, const char *name,
     if (lua_isnil(L, index)) return fallback;
     double value = lua_tonumber(L, index);
     if (lua_type(L, index) != LUA_TNUMBER || !isfinite(value))
-        lcnn_fail(L, "%s: '%s' must be a finite number, got %s", who, name, luaL_tolstring(L, index, NULL));
+        lcnn_fail(L, "%s: '%s' must be a finite number, got %s", who, name, lcnn_describe(L, index));
     return value;
 }
 
@@ -207,7 +207,7 @@ static int permutation(lua_State *L) {
     if (rows && rows->data && rows->rank > 0) count = rows->shape[0], whole = 1;
     if (!whole || count < 0 || count > INT32_MAX)
         lcnn_fail(L, "permutation: expected a whole number or a tensor of rank 1 or more, got %s",
-                  luaL_tolstring(L, 1, NULL));
+                  lcnn_describe(L, 1));
     lcnn_check(L, cnn_tensor_new(&order, CNN_INT32, 1, &count));
     cnn_random_permutation(random, cnn_i32(order), (int32_t)count);
     cnn_status status =

@@ -37,7 +37,7 @@ static int make_in_lua(lua_State *L) {
     cnn_layer *layer = lcnn_test_layer(L, -1);
     if (!layer)
         return lcnn_fail(L, "custom_objects: '%s' must make a layer, got %s", m->class_name,
-                         luaL_tolstring(L, -1, NULL));
+                         lcnn_describe(L, -1));
     m->layer = cnn_layer_retain(layer);
     return 0;
 }
@@ -74,7 +74,7 @@ static cnn_status make_layer(cnn_layer **out, const char *class_name, const char
 static cnn_load_options load_options(lua_State *L, const char *who, int index, layer_maker *maker) {
     if (!lua_isnil(L, index) && lua_type(L, index) != LUA_TTABLE)
         lcnn_fail(L, "%s: 'custom_objects' must be a table of constructors, got %s", who,
-                  luaL_tolstring(L, index, NULL));
+                  lcnn_describe(L, index));
     maker->L = L;
     maker->objects = index;
     return (cnn_load_options){.make_layer = make_layer, .make_layer_data = maker};
@@ -130,7 +130,7 @@ static int model_from_json(lua_State *L) {
     enum { JSON = 1, OBJECTS };
     lcnn_args(L, 1, "model_from_json", (const char *const[]){"json", "custom_objects", NULL});
     if (lua_type(L, JSON) != LUA_TSTRING)
-        lcnn_fail(L, "model_from_json: 'json' must be a string, got %s", luaL_tolstring(L, JSON, NULL));
+        lcnn_fail(L, "model_from_json: 'json' must be a string, got %s", lcnn_describe(L, JSON));
     const char *json = lua_tostring(L, JSON);
     layer_maker maker;
     cnn_load_options options = load_options(L, "model_from_json", OBJECTS, &maker);

@@ -41,7 +41,7 @@ static int filter(lua_State *L) {
         while (modes[mode] && strcmp(modes[mode], word) != 0) mode++;
         if (!modes[mode])
             lcnn_fail(L, "%s: 'mode' must be one of 'full', 'same', 'valid', got %s", who,
-                      luaL_tolstring(L, 3, NULL));
+                      lcnn_describe(L, 3));
     }
     const cnn_tensor *a = lcnn_check_eager(L, 1, who), *b = lcnn_check_eager(L, 2, who);
     cnn_tensor *out = NULL;

@@ -57,7 +57,7 @@ static int new_tape(lua_State *L) {
     for (int i = 1; i <= 2; i++)
         if (!lua_isnil(L, i) && !lua_isboolean(L, i))
             lcnn_fail(L, "GradientTape: '%s' must be true or false, got %s", names[i - 1],
-                      luaL_tolstring(L, i, NULL));
+                      lcnn_describe(L, i));
     bool persistent = lua_toboolean(L, 1), watch = lua_isnil(L, 2) || lua_toboolean(L, 2);
     cnn_tape **box = lua_newuserdatauv(L, sizeof *box, 0);
     *box = NULL;
@@ -98,7 +98,7 @@ static int watch(lua_State *L) {
     }
     for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
         cnn_tensor *tensor = lcnn_test_tensor(L, -1);
-        if (!tensor) lcnn_fail(L, "watch: expected tensors, got %s", luaL_tolstring(L, -1, NULL));
+        if (!tensor) lcnn_fail(L, "watch: expected tensors, got %s", lcnn_describe(L, -1));
         lcnn_check(L, cnn_tape_watch(tape, tensor));
     }
     return 0;
@@ -163,8 +163,7 @@ static void number_sources(lua_State *L, int list, int depth) {
         return;
     }
     if (lua_type(L, -1) != LUA_TTABLE)
-        lcnn_fail(L, "gradient: sources must be tensors or tables of them, got %s",
-                  luaL_tolstring(L, -1, NULL));
+        lcnn_fail(L, "gradient: sources must be tensors or tables of them, got %s", lcnn_describe(L, -1));
     if (depth == DEEPEST) lcnn_fail(L, "gradient: sources are nested more than %d deep", DEEPEST);
     lua_newtable(L);
     for (lua_pushnil(L); lua_next(L, -3);) {
@@ -263,7 +262,7 @@ static int gradient(lua_State *L) {
     else
         lcnn_args(L, 2, "gradient", names);
     if (!lcnn_test_tensor(L, TARGET))
-        lcnn_fail(L, "gradient: the target must be a tensor, got %s", luaL_tolstring(L, TARGET, NULL));
+        lcnn_fail(L, "gradient: the target must be a tensor, got %s", lcnn_describe(L, TARGET));
     bool zeros = wants_zeros(L, UNCONNECTED);
     if (!lua_isnil(L, OUTPUT_GRADIENTS)) lcnn_to_tensor(L, OUTPUT_GRADIENTS);
     lua_newtable(L);
@@ -351,9 +350,9 @@ static int new_variable(lua_State *L) {
     variable_arguments(L, names);
     if (lua_isnil(L, 1)) lcnn_fail(L, "Variable: 'value' is missing");
     if (!lua_isnil(L, 2) && !lua_isboolean(L, 2))
-        lcnn_fail(L, "Variable: 'trainable' must be true or false, got %s", luaL_tolstring(L, 2, NULL));
+        lcnn_fail(L, "Variable: 'trainable' must be true or false, got %s", lcnn_describe(L, 2));
     if (!lua_isnil(L, 3) && lua_type(L, 3) != LUA_TSTRING)
-        lcnn_fail(L, "Variable: 'name' must be a string, got %s", luaL_tolstring(L, 3, NULL));
+        lcnn_fail(L, "Variable: 'name' must be a string, got %s", lcnn_describe(L, 3));
     cnn_dtype dtype = lcnn_opt_dtype(L, 4, "Variable", CNN_FLOAT32);
     cnn_tensor *value = lcnn_to_dtype(L, 1, lua_isnil(L, 4) ? -1 : (int)dtype), *own = NULL;
     if (lua_isnil(L, 4)) dtype = value->dtype;

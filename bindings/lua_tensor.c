@@ -295,7 +295,7 @@ static int64_t check_count(lua_State *L, int arg, const char *who, const char *n
     int whole = 0;
     int64_t count = lua_type(L, arg) == LUA_TNUMBER ? lua_tointegerx(L, arg, &whole) : 0;
     if (!whole || count < 0)
-        lcnn_fail(L, "%s: '%s' must be a whole number, got %s", who, name, luaL_tolstring(L, arg, NULL));
+        lcnn_fail(L, "%s: '%s' must be a whole number, got %s", who, name, lcnn_describe(L, arg));
     return count;
 }
 

@@ -3,6 +3,7 @@
  * a key that scripts cannot name. */
 #include "lua_layer.h"
 #include "lua_op.h"
+#include "base/text.h"
 #include "layers/initializer.h"
 #include "ops/arith.h"
 #include "ops/loss.h"
@@ -10,6 +11,7 @@
 #include "tensor/tensor.h"
 #include "train/metric.h"
 #include "train/optimizer.h"
+#include "train/schedule.h"
 
 #include <math.h>
 #include <string.h>
@@ -47,18 +49,6 @@ static const char *class_name(lua_State *L) {
     if (!name) lcnn_fail(L, "expected an optimizer, loss or metric as self; call it as object:method(…)");
     lua_pop(L, 1); /* the spec keeps it */
     return name;
-}
-
-/* The value for name in the spec's config, on the top. */
-static void push_argument(lua_State *L, const char *name) {
-    lua_pushliteral(L, "config");
-    lua_rawget(L, 1);
-    lua_pushstring(L, name);
-    if (lua_type(L, -2) == LUA_TTABLE)
-        lua_rawget(L, -2);
-    else
-        lua_pushnil(L);
-    lua_remove(L, -2);
 }
 
 /* ---- optimizers ------------------------------------------------------------------------------------------ */
@@ -109,7 +99,7 @@ static int push_pairs(lua_State *L, const char *who) {
     for (int i = 2; i <= top; i++)
         if (lua_type(L, i) != LUA_TTABLE)
             lcnn_fail(L, "%s: apply_gradients expects lists of gradients and of variables, got %s", who,
-                      luaL_tolstring(L, i, NULL));
+                      lcnn_describe(L, i));
     int count = (int)lua_rawlen(L, zipped ? 2 : 3);
     luaL_checkstack(L, 2 * count + 10, "variables");
     for (int i = 1; i <= count; i++) {
@@ -234,8 +224,8 @@ static int apply_gradients(lua_State *L) {
 /*** An optimizer: what cnn.optimizers.NAME{…} makes, to be given to compile or used by hand with apply_gradients.
 A string such as "adam" stands for one with default arguments. It prints as its class, `<Adam>`; its arguments are
 fields. Before it is in use, they can be set; then `learning_rate` alone can, which is the rate of the next step,
-also of a schedule. `iterations` counts the steps taken by hand. Every compile makes an optimizer of its own from
-it, which is the model's field `optimizer`.
+also of a schedule. Other names are errors. `iterations` counts the steps taken by hand. Every compile makes an
+optimizer of its own from it, which is the model's field `optimizer`.
 @field optimizer
 @usage
 optimizer = cnn.optimizers.Adam{0.01}
@@ -244,6 +234,8 @@ optimizer.learning_rate, optimizer.beta_1, optimizer.iterations
 --> 0.9
 --> 0
 optimizer.learning_rate = 0.001
+optimizer.learning_rat = 0.001
+--> error: Adam: there is no field 'learning_rat' (did you mean 'learning_rate'?)
 */
 static int optimizer_index(lua_State *L) {
     const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
@@ -255,7 +247,7 @@ static int optimizer_index(lua_State *L) {
     else if (strcmp(name, "learning_rate") == 0 && a)
         lua_pushnumber(L, cnn_optimizer_rate(a->optimizer));
     else
-        push_argument(L, name);
+        lcnn_spec_get(L);
     return 1;
 }
 
@@ -266,13 +258,36 @@ static int optimizer_newindex(lua_State *L) {
     if (a && (lua_type(L, 2) != LUA_TSTRING || strcmp(lua_tostring(L, 2), "learning_rate") != 0))
         lcnn_fail(L, "%s: only 'learning_rate' can be set once the optimizer is in use", who);
     if (a) lcnn_check(L, cnn_optimizer_set_rate(a->optimizer, lcnn_check_number(L, 3, who, "learning_rate")));
-    lua_pushliteral(L, "config");
-    lua_rawget(L, 1);
-    luaL_checktype(L, -1, LUA_TTABLE);
-    lua_pushvalue(L, 2);
-    lua_pushvalue(L, 3);
-    lua_rawset(L, -3);
+    lcnn_spec_set(L);
     return 0;
+}
+
+/* ---- schedules ------------------------------------------------------------------------------------------- */
+
+/*** A learning-rate schedule: what cnn.optimizers.schedules.NAME{…} makes, to be an optimizer's learning_rate.
+schedule(step) is the rate of the step that follows so many: schedule(0) that of the first. Its arguments are fields.
+@field schedule
+@usage
+schedule = cnn.optimizers.schedules.ExponentialDecay{0.5, decay_steps = 10, decay_rate = 0.25}
+schedule(0), schedule(5), schedule(10)
+--> 0.5
+--> 0.25
+--> 0.125
+schedule.decay_steps                 --> 10
+optimizer = cnn.optimizers.SGD{schedule, momentum = 0.9}
+*/
+static int schedule_call(lua_State *L) {
+    const char *who = class_name(L);
+    int whole;
+    lua_Integer step = lua_tointegerx(L, 2, &whole);
+    if (!whole || lua_type(L, 2) != LUA_TNUMBER || step < 0)
+        lcnn_fail(L, "%s: 'step' must be a whole number of at least 0, got %s", who, lcnn_describe(L, 2));
+    cnn_schedule *schedule = NULL;
+    lcnn_check(L, cnn_schedule_new(&schedule, lcnn_to_json(L, 1, who)));
+    double rate = cnn_schedule_rate(schedule, step);
+    cnn_schedule_free(schedule);
+    lua_pushnumber(L, rate);
+    return 1;
 }
 
 /* ---- initializers ---------------------------------------------------------------------------------------- */
@@ -351,11 +366,6 @@ static int loss_call(lua_State *L) {
         lcnn_apply_2(L, &cnn_op_multiply, NULL, lua_gettop(L), 4);
     }
     return lcnn_apply_1(L, &cnn_op_mean, NULL, lua_gettop(L));
-}
-
-static int loss_index(lua_State *L) {
-    push_argument(L, luaL_checkstring(L, 2));
-    return 1;
 }
 
 /* ---- metrics --------------------------------------------------------------------------------------------- */
@@ -473,25 +483,32 @@ static const luaL_Reg metric_methods[] = {{"update_state", update_state},
                                           {"reset_states", reset_state},
                                           {NULL, NULL}};
 
+/* Methods, then the arguments; without a name of its own it has that of its class, as in logs. */
 static int metric_index(lua_State *L) {
-    const char *name = luaL_checkstring(L, 2);
+    const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
     for (const luaL_Reg *m = metric_methods; m->name; m++) {
         if (strcmp(m->name, name) != 0) continue;
         lua_pushcfunction(L, m->func);
         return 1;
     }
-    push_argument(L, name);
+    lcnn_spec_get(L);
+    if (lua_isnil(L, -1) && strcmp(name, "name") == 0) {
+        char snake[64];
+        cnn_snake_case(snake, sizeof snake, class_name(L));
+        lua_pushstring(L, snake);
+    }
     return 1;
 }
 
 /* metric(y_true, y_pred): of these samples too, at once. */
 /*** A metric: what cnn.metrics.NAME{…} makes, to be given to compile or used by hand.
 By hand, update_state takes samples into account, result gives the figure over all of them, reset_state begins anew;
-metric(y_true, y_pred) does the first and gives the second. Its arguments are fields. A metric given to compile is
-copied: the model counts for itself.
+metric(y_true, y_pred) does the first and gives the second. Its arguments are fields; its name is by default that of
+its class, as in logs. A metric given to compile is copied: the model counts for itself.
 @field metric
 @usage
 accuracy = cnn.metrics.SparseCategoricalAccuracy{}
+accuracy.name                        --> sparse_categorical_accuracy
 accuracy({0, 1}, {{0.9, 0.1}, {0.8, 0.2}})   --> 0.5
 accuracy:update_state({1}, {{0.3, 0.7}})
 ("%.3f"):format(accuracy:result()) == "0.667"  --> true
@@ -536,7 +553,8 @@ int lcnn_open_train(lua_State *L) {
     new_box_type(L, METRIC, metric_gc);
     extend_specs(L, "optimizer", optimizer_index, optimizer_newindex, NULL);
     extend_specs(L, "initializer", NULL, NULL, initializer_call);
-    extend_specs(L, "loss", loss_index, NULL, loss_call);
+    extend_specs(L, cnn_schedules[0]->kind, NULL, NULL, schedule_call);
+    extend_specs(L, "loss", NULL, NULL, loss_call);
     extend_specs(L, "metric", metric_index, NULL, metric_call);
     return 0;
 }

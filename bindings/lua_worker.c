@@ -210,8 +210,7 @@ static void check_results(lua_State *L, int first) {
             lcnn_to_tensor(L, i);
         else if (!tensor || !*tensor || !(*tensor)->data)
             luaL_error(L, "%smap: result %d of the function must be a tensor or a number, got %s",
-                       push_position(L), i - first + 1,
-                       tensor ? luaL_tolstring(L, i, NULL) : luaL_typename(L, i));
+                       push_position(L), i - first + 1, tensor ? lcnn_describe(L, i) : luaL_typename(L, i));
     }
 }
 

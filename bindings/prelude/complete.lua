@@ -413,12 +413,9 @@ local function in_code(tokens, text, rest)
   return from, list
 end
 
--- What the word before the cursor can become.
--- @tparam string line
--- @tparam int cursor how many bytes are before it
--- @tparam[opt] string before lines that belong to the same chunk
--- @treturn int where the word begins in line
--- @treturn {string,...} what can stand there in place of it; a single one ends as a call or string does
+-- What the word before the cursor can become: where it begins in the line, and what can stand there in place of it;
+-- a single one ends as a call or string does. `cursor` is how many bytes are before it, `before` the lines that belong
+-- to the same chunk, if any.
 function repl.complete(line, cursor, before)
   local ahead = before and #before + 1 or 0
   local text, rest = (before and before .. "\n" or "") .. line:sub(1, cursor), line:sub(cursor + 1)

@@ -3,6 +3,7 @@
 local cnn = ...
 
 cnn.models = rawget(cnn, "models") or {}
+for _, name in ipairs{"Sequential", "Model", "load_model", "model_from_json"} do cnn.models[name] = cnn[name] end
 
 -- The symbolic inputs for data: of one tensor, or of each of a list.
 local function inputs_for(x)
@@ -45,7 +46,7 @@ local function samples_of(loop, first)
   return x
 end
 
-for _, loop in ipairs{"fit", "evaluate", "predict", "train_on_batch"} do
+for _, loop in ipairs{"fit", "evaluate", "predict", "train_on_batch", "test_on_batch", "predict_on_batch"} do
   methods[loop] = function(object, first, ...)
     local model = rawget(object, "model") or object:wired(samples_of(loop, first))
     return model[loop](model, first, ...)

@@ -9,7 +9,7 @@
 local cnn = ...
 
 local system = cnn.image.system
-local fail, args = system.fail, cnn.nn.args
+local fail, describe, args = system.fail, system.describe, cnn.nn.args
 
 local generator = {__name = "ImageDataGenerator"}
 generator.__index = generator
@@ -49,6 +49,9 @@ local kinds = {
   end},
   names = {"a list of names", function(v) return type(v) == "table" and type(v[1]) == "string" end},
   tensor = {"a tensor", function(v) return cnn.is_tensor(v) end},
+  numbers = {"a tensor or nested tables of numbers", function(v)
+    return cnn.is_tensor(v) or type(v) == "table" and getmetatable(v) == nil
+  end},
 }
 
 local function check(who, name, kind, value)
@@ -56,12 +59,12 @@ local function check(who, name, kind, value)
   for word in kind:gmatch "[^|]+" do words[#words + 1] = word end
   if #words == 1 then
     if kinds[kind][2](value) then return end
-    fail(("%s: '%s' must be %s, got %s"):format(who, name, kinds[kind][1], tostring(value)))
+    fail(("%s: '%s' must be %s, got %s"):format(who, name, kinds[kind][1], describe(value)))
   end
   for _, word in ipairs(words) do
     if value == word then return end
   end
-  fail(("%s: '%s' must be one of %s, got %s"):format(who, name, table.concat(words, ", "), tostring(value)))
+  fail(("%s: '%s' must be one of %s, got %s"):format(who, name, table.concat(words, ", "), describe(value)))
 end
 
 -- The values of arguments by name. Each of names is a name, a kind or words to choose from, and the default; with
@@ -204,7 +207,7 @@ end
 -- --> false
 function generator:get_random_transform(shape, seed)
   if not is_list(shape) or #shape < 2 then
-    fail("get_random_transform: expected {height, width, channels}, got " .. tostring(shape))
+    fail("get_random_transform: expected {height, width, channels}, got " .. describe(shape))
   end
   local u = cnn.random.uniform{12, seed = seed}:tolist()
   local function between(i, low, high) return low + (high - low) * u[i] end
@@ -250,11 +253,6 @@ local transforms = {
   channel_shift_intensity = true, brightness = true,
 }
 
--- What an error says that it got.
-local function described(x)
-  return cnn.is_tensor(x) and ("a tensor of rank %d"):format(#x:shape()) or tostring(x)
-end
-
 --- Changes a picture by parameters that are given, none of which is needed.
 -- @function generator:apply_transform
 -- @tparam tensor x [H,W,C]
@@ -273,10 +271,10 @@ end
 -- generator:apply_transform(x, {flip_horizontal = true}):flatten():tolist()  --> {2.0, 1.0, 4.0, 3.0}
 function generator:apply_transform(x, parameters)
   if not cnn.is_tensor(x) or #x:shape() ~= 3 then
-    fail("apply_transform: expected a picture [H,W,C], got " .. described(x))
+    fail("apply_transform: expected a picture [H,W,C], got " .. describe(x))
   end
   if type(parameters) ~= "table" then
-    fail("apply_transform: expected a table of parameters, got " .. tostring(parameters))
+    fail("apply_transform: expected a table of parameters, got " .. describe(parameters))
   end
   for name in pairs(parameters) do
     if not transforms[name] then
@@ -307,7 +305,7 @@ end
 -- cnn.allclose(generator:random_transform(x, 3), generator:random_transform(x, 3))  --> true
 function generator:random_transform(x, seed)
   if not cnn.is_tensor(x) or #x:shape() ~= 3 then
-    fail("random_transform: expected a picture [H,W,C], got " .. described(x))
+    fail("random_transform: expected a picture [H,W,C], got " .. describe(x))
   end
   return self:apply_transform(x, self:get_random_transform(x:shape(), seed))
 end
@@ -366,7 +364,7 @@ function generator:fit(...)
   local a = arguments("fit", {{"x", "tensor"}, {"augment", "boolean", false}, {"rounds", "count", 1},
                               {"seed", "whole"}}, ...)
   local x = a.x
-  if not x or #x:shape() ~= 4 then fail("fit: expected pictures [N,H,W,C], got " .. described(x)) end
+  if not x or #x:shape() ~= 4 then fail("fit: expected pictures [N,H,W,C], got " .. describe(x)) end
   x = x:astype "float32"
   if self.rescale and self.rescale ~= 0 then x = x * self.rescale end
   if a.augment then
@@ -435,8 +433,8 @@ local function check_split(y, first)
 end
 
 local flow_arguments = {
-  {"x", "tensor"}, {"y", "tensor"}, {"batch_size", "count", 32}, {"shuffle", "boolean", true},
-  {"sample_weight", "tensor"}, {"seed", "whole"}, {"save_to_dir", "string"}, {"save_prefix", "string", ""},
+  {"x", "numbers"}, {"y", "numbers"}, {"batch_size", "count", 32}, {"shuffle", "boolean", true},
+  {"sample_weight", "numbers"}, {"seed", "whole"}, {"save_to_dir", "string"}, {"save_prefix", "string", ""},
   {"save_format", "png|jpg|jpeg|bmp", "png"}, {"ignore_class_split", "boolean", false},
   {"subset", "training|validation"},
 }
@@ -444,11 +442,11 @@ local flow_arguments = {
 --- Makes a dataset of batches of changed pictures.
 -- Each loop over it has another order and other changes.
 -- @function generator:flow
--- @tparam tensor x [N,H,W,C]
--- @tparam[opt] tensor y labels
+-- @tparam tensor|table x [N,H,W,C]
+-- @tparam[opt] tensor|table y labels, which nested tables make float32
 -- @tparam[opt=32] int batch_size
 -- @tparam[opt=true] bool shuffle
--- @tparam[opt] tensor sample_weight factors of the samples' losses; needs y
+-- @tparam[opt] tensor|table sample_weight factors of the samples' losses; needs y
 -- @tparam[opt] int seed of order and changes
 -- @tparam[opt] string save_to_dir a folder where the pictures are kept as files
 -- @tparam[opt=""] string save_prefix how their names begin
@@ -466,7 +464,10 @@ local flow_arguments = {
 -- --> 2
 function generator:flow(...)
   local a = arguments("flow", flow_arguments, ...)
-  if not a.x or #a.x:shape() ~= 4 then fail("flow: expected pictures [N,H,W,C], got " .. described(a.x)) end
+  for _, name in ipairs{"x", "y", "sample_weight"} do
+    if type(a[name]) == "table" then a[name] = cnn.tensor(a[name]) end
+  end
+  if not a.x or #a.x:shape() ~= 4 then fail("flow: expected pictures [N,H,W,C], got " .. describe(a.x)) end
   if a.sample_weight and not a.y then fail "flow: 'sample_weight' needs 'y'" end
   local count = #a.x
   local first, last = bounds(self, a.subset, count)

@@ -5,10 +5,22 @@ local cnn = ...
 local methods = cnn.model_methods
 cnn.model_methods = nil
 
---- The results of layers inside a model, for looking at: model:activations(x, "conv2d").
--- @param x samples: a tensor {n, …}
--- @param names a layer's name or position, or a list of them; by default all layers
--- @treturn tensor the layer's results {n, …}; for a list, a list of them
+--- What layers inside a model make of samples, for looking at.
+-- @function model:activations
+-- @tparam tensor x samples {n, …}; of several inputs a list of tensors
+-- @tparam[opt] string|int|{string,...} names a layer's name or position, or a list of them; default: all layers
+-- @treturn tensor the layer's result {n, …}; for a list, or all, a list of tensors
+-- @raise a layer that is not there
+-- @usage
+-- model = cnn.Sequential{
+--   layers.Conv2D{4, 3, activation = "relu", name = "conv", input_shape = {8, 8, 1}},
+--   layers.Flatten{},
+-- }
+-- x = cnn.random.uniform{2, 8, 8, 1}
+-- maps = model:activations(x, "conv")
+-- maps:shape()                         --> {2, 6, 6, 4}
+-- #model:activations(x)                --> 2
+-- cnn.image.grid{maps, kind = "maps"}:shape()  --> {18, 34, 1}
 function methods:activations(x, names)
   local list = type(names) == "table" and names or {names}
   if names == nil then
@@ -23,7 +35,7 @@ function methods:activations(x, names)
   return (names == nil or type(names) == "table") and results or results[1]
 end
 
---- The samples {x, y, sample_weight} without their last part, and that part.
+-- The samples {x, y, sample_weight} without their last part, and that part.
 local function split(samples, share)
   local whole = #samples[1]
   local count = math.floor(whole * (1 - share))
@@ -34,7 +46,7 @@ local function split(samples, share)
   return first, last
 end
 
---- fit's arguments with a dataset in which x is augmented, in place of arrays.
+-- fit's arguments with a dataset in which x is augmented, in place of arrays.
 local function augmented(given)
   local arguments = {}
   for name, value in pairs(given) do arguments[name] = value end
@@ -60,8 +72,7 @@ end
 
 local fit = methods.fit
 
---- model:fit{x, y, augment = cnn.augment.pipeline{…}}: each picture is changed anew whenever it is trained on, in
--- worker threads ahead of training; validation data is left alone. Without augment, fit as it is.
+-- model:fit{…, augment = …}; without augment, fit as it is.
 function methods:fit(first, ...)
   local plain = type(first) == "table" and getmetatable(first) == nil
   if plain and first.augment ~= nil then first = augmented(first) end

@@ -1,6 +1,6 @@
 -- Makes a picture of a real session at the prompt: lua5.4 bindings/reference/screenshot.lua PROGRAM SESSION OUT.svg
--- SESSION is a Lua file that returns {columns =, rows =, title =, line, …}: each line is typed, and waited for until the
--- next prompt is there. What the terminal then shows becomes an SVG, cell by cell.
+-- SESSION is a Lua file that returns {columns =, rows =, title =, line, …}: each line is typed, and the next prompt
+-- waited for. What the terminal then shows becomes an SVG, cell by cell.
 
 package.path = "tests/lua/?.lua;" .. package.path
 local terminal = require "terminal"
@@ -17,7 +17,7 @@ local palette = { -- the sixteen colours by name, as a dark terminal has them
 local function run(program, session)
   local t <close> = terminal.open(program, {
     columns = session.columns, rows = session.rows,
-    environment = {TERM = "xterm-256color", COLORTERM = "truecolor", HOME = "/nonexistent", XDG_STATE_HOME = "/nonexistent"},
+    environment = {TERM = "xterm-256color", COLORTERM = "truecolor", XDG_STATE_HOME = "/nonexistent"},
   })
   t:wait_until(function(screen) return screen:match "[^\n]*$" == ">" end, "the prompt")
   for _, line in ipairs(session) do
@@ -76,8 +76,9 @@ end
 
 -- ---- drawing ----------------------------------------------------------------------------------------------
 
--- Blocks are drawn, for fonts leave gaps between them: the parts of a cell that are ink, {x, y, width, height} in eighths.
-local quadrants = {4, 8, 1, 13, 9, 7, 11, 2, 6, 14} -- 1 upper left, 2 upper right, 4 lower left, 8 lower right
+-- Blocks are drawn, for fonts leave gaps between them: the inked parts of a cell, {x, y, width, height} in eighths.
+-- Quadrants are sums of 1 upper left, 2 upper right, 4 lower left, 8 lower right.
+local quadrants = {4, 8, 1, 13, 9, 7, 11, 2, 6, 14}
 local function block_of(code)
   if code == 0x2580 then return {{0, 0, 8, 4}} end
   if code >= 0x2581 and code <= 0x2588 then return {{0, 8 - (code - 0x2580), 8, code - 0x2580}} end
@@ -96,56 +97,72 @@ end
 
 local escapes = {["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;"}
 
-local function svg_of(screen, session)
-  local out, columns, rows = {}, session.columns, select(2, screen:gsub("\n", "")) + 1
-  local function add(...) out[#out + 1] = string.format(...) end
-  local width, height = columns * WIDTH + 2 * MARGIN, rows * HEIGHT + 2 * MARGIN + BAR
-  add('<svg xmlns="http://www.w3.org/2000/svg" width="%.0f" height="%.0f" viewBox="0 0 %.0f %.0f">', width, height, width, height)
-  add('<rect width="100%%" height="100%%" rx="8" fill="%s"/>', PAPER)
-  for i, color in ipairs {"#ff5f56", "#ffbd2e", "#27c93f"} do add('<circle cx="%d" cy="16" r="6" fill="%s"/>', i * 20, color) end
-  add('<text x="50%%" y="20" fill="%s" opacity="0.7" text-anchor="middle" font-family="sans-serif" font-size="12">%s</text>',
-    INK, session.title)
-  add('<g shape-rendering="crispEdges" font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" font-size="%d" xml:space="preserve">', SIZE)
-  local style, row = {}, 0
-  for line in (screen .. "\n"):gmatch "([^\n]*)\n" do
-    local y, column, run, begin, run_style = MARGIN + BAR + row * HEIGHT, 0, {}, 0, nil
-    local function flush()
-      local text = table.concat(run)
+-- The cells of a line: each its character and style, which goes on from line to line.
+local function cells_of(line, style)
+  local cells, at = {}, 1
+  while at <= #line do
+    local codes, after = line:match("^\27%[([%d;]*)m()", at)
+    if codes then
+      style, at = styled(style, codes), after
+    else
+      local character = line:match("^" .. utf8.charpattern, at)
+      local shown = style
+      if style.reverse then shown = {ink = style.paper or PAPER, paper = style.ink or INK, bold = style.bold} end
+      cells[#cells + 1] = {character = character, style = shown, parts = block_of(utf8.codepoint(character))}
+      at = at + #character
+    end
+  end
+  return cells, style
+end
+
+-- What stands at a row: papers, blocks, and letters in runs of one style.
+local function draw_row(add, cells, y)
+  local function rectangle(x, top, width, height, color)
+    add('<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"/>', x, top, width + 0.2, height + 0.2, color)
+  end
+  local from = 1
+  for i, cell in ipairs(cells) do
+    local x, style, following = MARGIN + (i - 1) * WIDTH, cell.style, cells[i + 1]
+    if style.paper then rectangle(x, y, WIDTH, HEIGHT, style.paper) end
+    for _, p in ipairs(cell.parts or {}) do
+      rectangle(x + p[1] / 8 * WIDTH, y + p[2] / 8 * HEIGHT, p[3] / 8 * WIDTH, p[4] / 8 * HEIGHT, style.ink or INK)
+    end
+    if cell.parts then
+      from = i + 1
+    elseif not following or following.parts or following.style ~= style then
+      local letters = {}
+      for k = from, i do letters[#letters + 1] = cells[k].character end
+      local text = table.concat(letters)
       if text:find "%S" then
-        add('<text x="%.1f" y="%.1f" textLength="%.1f" fill="%s"%s%s>%s</text>', MARGIN + begin * WIDTH, y + 0.76 * HEIGHT,
-          #run * WIDTH, run_style.ink or INK, run_style.bold and ' font-weight="bold"' or "",
-          run_style.dim and ' opacity="0.6"' or "", (text:gsub("[&<>]", escapes)))
+        add('<text x="%.1f" y="%.1f" textLength="%.1f" fill="%s"%s%s>%s</text>', MARGIN + (from - 1) * WIDTH,
+          y + 0.76 * HEIGHT, #letters * WIDTH, style.ink or INK, style.bold and ' font-weight="bold"' or "",
+          style.dim and ' opacity="0.6"' or "", (text:gsub("[&<>]", escapes)))
       end
-      run, run_style = {}, nil
+      from = i + 1
     end
-    local at = 1
-    while at <= #line do
-      local codes, after = line:match("^\27%[([%d;]*)m()", at)
-      if codes then
-        flush()
-        style, at = styled(style, codes), after
-      else
-        local character = line:match("^" .. utf8.charpattern, at)
-        local shown = style.reverse and {ink = style.paper or PAPER, paper = style.ink or INK, bold = style.bold} or style
-        local x, parts = MARGIN + column * WIDTH, block_of(utf8.codepoint(character))
-        if shown.paper then
-          add('<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"/>', x, y, WIDTH + 0.2, HEIGHT + 0.2, shown.paper)
-        end
-        if parts then
-          flush()
-          for _, p in ipairs(parts) do
-            add('<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"/>', x + p[1] / 8 * WIDTH, y + p[2] / 8 * HEIGHT,
-              p[3] / 8 * WIDTH + 0.2, p[4] / 8 * HEIGHT + 0.2, shown.ink or INK)
-          end
-        else
-          if not run_style then begin, run_style = column, shown end
-          run[#run + 1] = character
-        end
-        column, at = column + 1, at + #character
-      end
-    end
-    flush()
-    row = row + 1
+  end
+end
+
+local function svg_of(screen, session)
+  local out, rows = {}, select(2, screen:gsub("\n", "")) + 1
+  local function add(...) out[#out + 1] = string.format(...) end
+  local width, height = session.columns * WIDTH + 2 * MARGIN, rows * HEIGHT + 2 * MARGIN + BAR
+  add('<svg xmlns="http://www.w3.org/2000/svg" width="%.0f" height="%.0f" viewBox="0 0 %.0f %.0f">',
+    width, height, width, height)
+  add('<rect width="100%%" height="100%%" rx="8" fill="%s"/>', PAPER)
+  for i, color in ipairs {"#ff5f56", "#ffbd2e", "#27c93f"} do
+    add('<circle cx="%d" cy="16" r="6" fill="%s"/>', i * 20, color)
+  end
+  add('<text x="50%%" y="20" fill="%s" text-anchor="middle" font-family="sans-serif" font-size="12">%s</text>',
+    INK, session.title)
+  add('<g shape-rendering="crispEdges" font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" font-size="%d" ' ..
+    'xml:space="preserve">', SIZE)
+  local style, y = {}, MARGIN + BAR
+  for line in (screen .. "\n"):gmatch "([^\n]*)\n" do
+    local cells
+    cells, style = cells_of(line, style)
+    draw_row(add, cells, y)
+    y = y + HEIGHT
   end
   add "</g></svg>"
   return table.concat(out, "\n") .. "\n"

@@ -57,6 +57,10 @@ cnn_random *cnn_use_random(cnn_random *random) {
     return before;
 }
 
+bool cnn_random_is_own(void) {
+    return own_default;
+}
+
 cnn_random *cnn_default_random(void) {
     if (own_default) return own_default;
     pthread_once(&seeded, seed_from_system);

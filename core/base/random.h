@@ -12,5 +12,7 @@ uint64_t cnn_random_bits(cnn_random *random);
 
 /* Makes random the default generator of this thread; NULL: the program's again. Returns what it was before. */
 cnn_random *cnn_use_random(cnn_random *random);
+/* Whether this thread has one of its own. */
+bool cnn_random_is_own(void);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "base/status.h"
+#include "base/text.h"
 #include "image/image.h"
 #include "tensor/tensor.h"
 
@@ -312,11 +313,14 @@ static cnn_status plan(run *r, cnn_dtype *dtype, bool mixes, bool *moves) {
         const cnn_step *step = r->augment->steps[i];
         const cnn_step_class *class = class_of(step);
         CNN_TRY(check_colors(r, step));
-        if (class->mix && !mixes)
-            return cnn_fail(
-                CNN_ERROR_ARGUMENT,
-                "%s: mixes pictures of a batch, [N,H,W,C], with their labels, [N,K], but got none",
-                class->class.name);
+        if (class->mix && !mixes) {
+            char shape[CNN_SHAPE_TEXT];
+            return cnn_fail(CNN_ERROR_ARGUMENT,
+                            "%s: mixes pictures of a batch, [N,H,W,C], with their labels, float32 [N,K], got "
+                            "pictures of shape %s without such labels",
+                            class->class.name,
+                            cnn_shape_text(shape, sizeof shape, r->images->rank, r->images->shape));
+        }
         if (class->scratch) {
             int64_t size = class->scratch(step, r->height, r->width);
             if (size > r->scratch_size) r->scratch_size = size;

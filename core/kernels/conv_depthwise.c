@@ -294,8 +294,9 @@ void conv_slide_weights(const conv_walk *w, int n, const float *x, const float *
     int from = (int)(vectors * part / parts) * CNN_LANES,
         to = (int)(vectors * (part + 1) / parts) * CNN_LANES;
     if (to > w->in_c) to = w->in_c;
-    stretch t = {
-        .w = w, .x = {(ptrdiff_t)w->in_w * w->in_c, w->in_c}, .dy_row = (ptrdiff_t)w->out_w * w->in_c};
+    stretch t = {.w = w,
+                 .x = {.row = (ptrdiff_t)w->in_w * w->in_c, .pixel = w->in_c},
+                 .dy_row = (ptrdiff_t)w->out_w * w->in_c};
     for (int s = 0; s < n; s++, x += w->in_h * t.x.row, dy += w->out_h * t.dy_row)
         for (t.first = 0; t.first < w->out_w; t.first = t.last) {
             t.last = w->out_w - t.first < 2 * STRETCH ? w->out_w : t.first + STRETCH;

@@ -3,17 +3,30 @@
 #include "layers/layer.h"
 #include "base/status.h"
 #include "ops/activation.h"
-#include "ops/shape.h"
 #include "ops/softmax.h"
 
 #include <string.h>
 
-/* cnn_class_find wants classes, which are what ops begin with. */
-static const cnn_class *const activations[] = {
-    &cnn_op_relu.class,     &cnn_op_leaky_relu.class,  &cnn_op_elu.class,      &cnn_op_selu.class,
-    &cnn_op_sigmoid.class,  &cnn_op_tanh.class,        &cnn_op_softmax.class,  &cnn_op_softplus.class,
-    &cnn_op_softsign.class, &cnn_op_log_softmax.class, &cnn_op_silu.class,     &cnn_op_gelu.class,
-    &cnn_op_relu6.class,    &cnn_op_exp.class,         &cnn_op_identity.class, NULL};
+static const cnn_param no_params[] = {{0}};
+static const cnn_class linear = CNN_CLASS("activation", "linear", NULL, cnn_object, no_params);
+
+/* cnn_class_find wants classes, which are what ops begin with; the first tells messages of what kind all are. */
+static const cnn_class *const activations[] = {&linear,
+                                               &cnn_op_relu.class,
+                                               &cnn_op_leaky_relu.class,
+                                               &cnn_op_elu.class,
+                                               &cnn_op_selu.class,
+                                               &cnn_op_sigmoid.class,
+                                               &cnn_op_tanh.class,
+                                               &cnn_op_softmax.class,
+                                               &cnn_op_softplus.class,
+                                               &cnn_op_softsign.class,
+                                               &cnn_op_log_softmax.class,
+                                               &cnn_op_silu.class,
+                                               &cnn_op_gelu.class,
+                                               &cnn_op_relu6.class,
+                                               &cnn_op_exp.class,
+                                               NULL};
 
 /* Keras 3 may write a function as {"class_name": "function", "config": "relu"}. */
 static const cJSON *name_of_function(const cJSON *spec) {
@@ -23,8 +36,19 @@ static const cJSON *name_of_function(const cJSON *spec) {
     return function && cJSON_IsString(config) ? config : spec;
 }
 
+/* The function of a layer Activation, or the spec itself. */
+static const cJSON *within_layer(const cJSON *spec) {
+    const cJSON *class;
+    while (class = cJSON_GetObjectItemCaseSensitive(spec, "class_name"),
+           cJSON_IsString(class) && strcmp(class->valuestring, "Activation") == 0)
+        spec =
+            cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(spec, "config"), "activation");
+    return spec;
+}
+
 cnn_status cnn_activation_read(cnn_activation *activation, const cJSON *spec) {
     *activation = (cnn_activation){0};
+    spec = within_layer(spec);
     if (!spec || cJSON_IsNull(spec)) return CNN_OK;
     bool found;
     CNN_TRY(cnn_activation_from_layer(activation, &found, spec));
@@ -32,7 +56,7 @@ cnn_status cnn_activation_read(cnn_activation *activation, const cJSON *spec) {
     void *attributes;
     CNN_TRY(cnn_object_from(&attributes, activations, name_of_function(spec)));
     const cnn_class *class = ((const cnn_object *)attributes)->class;
-    if (class != &cnn_op_identity.class) {
+    if (class != &linear) {
         activation->op = (const cnn_op *)class;
         memcpy(activation->attributes, attributes, class->size);
     }
@@ -106,9 +130,10 @@ static cnn_status call(cnn_layer *layer, cnn_tensor **out, cnn_tensor *const *in
 extern const cnn_layer_class cnn_layer_activation;
 /*** Applies an activation function to each element: x to a tensor of the same shape.
 Names: relu, relu6, leaky_relu, elu, selu, gelu, silu (or swish), sigmoid, tanh, softplus, softsign, softmax,
-log_softmax, exponential and linear. Layers take the same names as their argument activation.
+log_softmax, exponential and linear. Layers take the same as their argument activation: such a name, the function of
+cnn.nn with that name, or a layer that is an activation without weights, such as LeakyReLU{0.1}.
 @class cnn.layers.Activation
-@raise a name that is none of them
+@raise a name, function or layer that is none of them
 @usage
 layers.Activation{"relu"}{{-2, 0, 3}}
 --> float32 (1, 3)
@@ -116,7 +141,10 @@ layers.Activation{"relu"}{{-2, 0, 3}}
 layers.Activation{"softmax"}{{1, 1, 2}}
 --> float32 (1, 3)
 --> [[0.21194157 0.21194157 0.5761169 ]]
-layers.Activation{"rellu"}  --> error: Activation: 'activation': unknown op 'rellu' (did you mean 'relu'?)
+layers.Activation{layers.LeakyReLU{0.5}}{-2, 3}:tolist()  --> {-1.0, 3.0}
+layers.Activation{cnn.nn.relu}{-2, 3}:tolist()  --> {0.0, 3.0}
+layers.Activation{"rellu"}
+--> error: Activation: 'activation': unknown activation 'rellu' (did you mean 'relu'?)
 */
 const cnn_layer_class cnn_layer_activation = {
     .class = CNN_CLASS("layer", "Activation", NULL, activation_layer, params),

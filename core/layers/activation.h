@@ -14,11 +14,12 @@ typedef struct cnn_activation {
 /* The argument, kept in the member activation_spec. */
 #define CNN_ACTIVATION_PARAM(type_, fallback_)                                                               \
     CNN_PARAM_NAMED(JSON, type_, activation_spec, "activation", fallback_, .spec = &cnn_activation_spec,     \
-                    .help = "as the layer Activation has them: 'relu', …; nil is linear")
+                    .help =                                                                                  \
+                        "as the layer Activation has them: 'relu', a function or a layer; nil is linear")
 extern const cnn_param_spec cnn_activation_spec;
 
 /* spec: NULL or null, a name ("relu"), or {"class_name", "config"} of one with arguments or of a layer that is an
- * activation. */
+ * activation, the layer Activation among them. */
 cnn_status cnn_activation_read(cnn_activation *activation, const cJSON *spec);
 
 /* The layers that are activations: the op of a spec that names one of them; else *found is false. */

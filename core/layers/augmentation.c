@@ -230,7 +230,7 @@ static const cnn_param brightness_params[] = {
 
 static cnn_status init(cnn_layer *layer) {
     augmentation *self = (augmentation *)layer;
-    self->drawn_seed = cnn_layer_seed(self->seed);
+    self->drawn_seed = cnn_layer_seed(layer, self->seed);
     return CNN_OK;
 }
 

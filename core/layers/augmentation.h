@@ -17,6 +17,6 @@ cnn_status cnn_augmentation_apply(cnn_layer *layer, const cnn_op *op, const void
 
 #define CNN_AUGMENTATION_SEED_PARAM(struct_)                                                                 \
     CNN_PARAM(INT, struct_, seed, "null", .nullable = true,                                                  \
-              .help = "of the random choice; nil draws one from the default generator")
+              .help = "of the random choice: calls by hand then repeat in every run; nil: by chance")
 
 #endif

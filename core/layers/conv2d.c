@@ -104,7 +104,7 @@ edges:set_weights{cnn.tensor{-1, 1}:reshape{1, 2, 1, 1}}
 edges(cnn.tensor{0, 0, 7, 7, 7, 0}:reshape{1, 1, 6, 1}):reshape{5}
 --> float32 (5,)
 --> [ 0.  7.  0.  0. -7.]
-conv(cnn.zeros{28, 28, 1})  --> error: conv2d: conv2d: expected an input [N,H,W,C], got shape (28, 28, 1)
+conv(cnn.zeros{28, 28, 1})  --> error: conv2d: expected an input [N,H,W,C], got shape (28, 28, 1)
 */
 const cnn_layer_class cnn_layer_conv2d = {.class =
                                               CNN_CLASS("layer", "Conv2D", "Convolution2D", conv2d, params),

@@ -75,7 +75,7 @@ sums{{1, 2, 3}, {10, 20, 30}}
 --> float32 (2, 1)
 --> [[ 6.]
 -->  [60.]]
-sums{{1, 2}}  --> error: dense_1: dense: weights of shape (3, 1) do not fit an input of shape (1, 2)
+sums{{1, 2}}  --> error: dense_1: weights of shape (3, 1) do not fit an input of shape (1, 2)
 */
 const cnn_layer_class cnn_layer_dense = {.class = CNN_CLASS("layer", "Dense", NULL, dense, params),
                                          .min_inputs = 1,

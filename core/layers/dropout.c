@@ -15,7 +15,7 @@ static const cnn_param params[] = {
               .help = "the part that is dropped, below 1; what is kept is scaled by 1 / (1 - rate)"),
     CNN_UNSUPPORTED_PARAM("noise_shape"),
     CNN_PARAM(INT, dropout, seed, "null", .nullable = true,
-              .help = "of the random choice; nil draws one from the default generator"),
+              .help = "of the random choice: calls by hand then repeat in every run; nil: by chance"),
     CNN_LAYER_PARAMS,
     {0}};
 
@@ -23,7 +23,7 @@ static cnn_status init(cnn_layer *layer) {
     dropout *self = (dropout *)layer;
     if (!(self->rate < 1))
         return cnn_fail(CNN_ERROR_ARGUMENT, "Dropout: 'rate' must be below 1, got %g", self->rate);
-    self->drawn_seed = cnn_layer_seed(self->seed);
+    self->drawn_seed = cnn_layer_seed(layer, self->seed);
     return CNN_OK;
 }
 

@@ -285,15 +285,30 @@ void cnn_layer_set_trainable(cnn_layer *layer, bool trainable) {
 
 /* ---- calls --------------------------------------------------------------------------------------------- */
 
+/* The message that stands, without the name it begins with if that is one of the layer's class or of its op. */
+static void message_without_name(const cnn_layer *layer, const char *base, char *buffer, size_t capacity) {
+    const char *message = cnn_error_message();
+    const cnn_op *op = cnn_layer_op(layer);
+    const char *names[] = {base, layer->class->name, op ? op->class.name : base};
+    size_t skip = 0;
+    for (int i = 0; i < 3 && skip == 0; i++) {
+        size_t length = strlen(names[i]);
+        if (strncmp(message, names[i], length) == 0 && strncmp(message + length, ": ", 2) == 0)
+            skip = length + 2;
+    }
+    snprintf(buffer, capacity, "%s", message + skip);
+}
+
 /* Puts the layer before the message: its class, and its name where that is not the default. */
 static cnn_status fail_in_layer(const cnn_layer *layer, cnn_status status) {
-    char base[64], who[160];
+    char base[64], who[160], message[1024];
     cnn_snake_case(base, sizeof base, layer->class->name);
+    message_without_name(layer, base, message, sizeof message);
     if (layer->name && strncmp(layer->name, base, strlen(base)) != 0)
         snprintf(who, sizeof who, "%s '%.80s'", layer->class->name, layer->name);
     else
         snprintf(who, sizeof who, "%s", layer->name ? layer->name : layer->class->name);
-    return cnn_fail_in(status, who);
+    return cnn_fail(status, "%s: %s", who, message);
 }
 
 cnn_status cnn_layer_argument(const cnn_layer *layer, const char *argument, cnn_status status) {
@@ -311,7 +326,8 @@ cnn_status cnn_layer_expect_rank(const cnn_layer *layer, const cnn_tensor *input
                     rank, axes, cnn_shape_text(shape, sizeof shape, input->rank, input->shape));
 }
 
-int cnn_layer_seed(int given) {
+int cnn_layer_seed(cnn_layer *layer, int given) {
+    layer->seeded = given != INT_MIN;
     return given != INT_MIN ? given : (int)(cnn_random_bits(cnn_default_random()) & INT_MAX);
 }
 
@@ -404,14 +420,25 @@ static cnn_status build_for(cnn_layer *layer, const cnn_tensor *const *inputs, i
     return status;
 }
 
+/* Whether the weights that are there fit such an input. */
+static cnn_status try_call(cnn_layer *layer, cnn_tensor *input) {
+    cnn_tensor *result = NULL;
+    cnn_status status = cnn_layer_call(&result, layer, &input, 1, false);
+    cnn_tensor_release(result);
+    return status;
+}
+
 cnn_status cnn_layer_build(cnn_layer *layer, int rank, const int64_t *shape) {
     cnn_tensor *input;
     if (rank < 1)
         return cnn_fail(CNN_ERROR_SHAPE, "%s: build expects a shape with a batch axis", layer->class->name);
     CNN_TRY(cnn_symbolic_input(&input, rank - 1, shape + 1, CNN_FLOAT32));
+    bool again = layer->built && class_of(layer)->min_inputs == 1;
     cnn_status status = build_for(layer, (const cnn_tensor *const *)&input, 1);
+    if (status != CNN_OK) status = fail_in_layer(layer, status);
+    if (again) status = try_call(layer, input);
     cnn_tensor_release(input);
-    return status == CNN_OK ? CNN_OK : fail_in_layer(layer, status);
+    return status;
 }
 
 int cnn_layer_output_count(const cnn_layer *layer) {
@@ -440,14 +467,20 @@ static bool any_symbolic(cnn_tensor *const *tensors, int count) {
     return false;
 }
 
+static cnn_status check_count(const cnn_layer *layer, int count) {
+    int least = class_of(layer)->min_inputs, most = class_of(layer)->max_inputs;
+    if (count >= least && count <= most) return CNN_OK;
+    if (most == 1) return cnn_fail(CNN_ERROR_ARGUMENT, "%s: expected one input, got %d", layer->name, count);
+    return cnn_fail(CNN_ERROR_ARGUMENT, "%s: expected %s%d inputs, got %d", layer->name,
+                    least == most   ? ""
+                    : count < least ? "at least "
+                                    : "at most ",
+                    count < least ? least : most, count);
+}
+
 static cnn_status call_layer(cnn_tensor **outs, cnn_layer *layer, cnn_tensor *const *inputs, int count,
                              bool training, bool inference) {
-    const cnn_layer_class *class = class_of(layer);
-    if (count < class->min_inputs || count > class->max_inputs)
-        return cnn_fail(CNN_ERROR_ARGUMENT,
-                        class->max_inputs == 1 ? "%s: expected one input, got %d"
-                                               : "%s: expected several inputs, got %d",
-                        layer->name, count);
+    CNN_TRY(check_count(layer, count));
     cnn_status status = build_for(layer, (const cnn_tensor *const *)inputs, count);
     if (status != CNN_OK) return fail_in_layer(layer, status);
     int n_results = cnn_layer_output_count(layer);
@@ -455,7 +488,10 @@ static cnn_status call_layer(cnn_tensor **outs, cnn_layer *layer, cnn_tensor *co
     for (int i = 0; i < n_results; i++) results[i] = NULL;
     bool before = cnn_ops_as_inference(false);
     cnn_ops_as_inference(before || inference);
-    status = class->call(layer, results, inputs, count, training);
+    /* In a worker, which calls it comes to make is by chance; there the element's own generator decides. */
+    uint64_t *steps = cnn_ops_count_steps(layer->seeded && !cnn_random_is_own() ? &layer->steps : NULL);
+    status = class_of(layer)->call(layer, results, inputs, count, training);
+    cnn_ops_count_steps(steps);
     cnn_ops_as_inference(before);
     if (status == CNN_OK && any_symbolic(results, n_results))
         status = record_results(layer, results, n_results, inputs, count, inference);

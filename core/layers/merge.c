@@ -189,7 +189,7 @@ layers.Concatenate{axis = 1}{cnn.tensor{{1, 2}}, cnn.tensor{{3}}}
 --> float32 (1, 3)
 --> [[1. 2. 3.]]
 layers.Concatenate{}{a, cnn.Input{14, 14, 32}}
---> error: concatenate_2: concatenate: shapes (None, 28, 28, 32) and (None, 14, 14, 32) (input 2) differ beside axis 3
+--> error: concatenate_2: shapes (None, 28, 28, 32) and (None, 14, 14, 32) (input 2) differ beside axis 3
 */
 const cnn_layer_class cnn_layer_concatenate = {
     .class = CNN_CLASS("layer", "Concatenate", NULL, merge, concatenate_params),

@@ -16,7 +16,7 @@ typedef struct noise {
 
 #define SEED_PARAM                                                                                           \
     CNN_PARAM(INT, noise, seed, "null", .nullable = true,                                                    \
-              .help = "of the random choice; nil draws one from the default generator")
+              .help = "of the random choice: calls by hand then repeat in every run; nil: by chance")
 
 static const cnn_param noise_params[] = {CNN_PARAM(FLOAT, noise, stddev, NULL, .low = 0, .high = INFINITY,
                                                    .help = "the noise's standard deviation"),
@@ -53,7 +53,7 @@ static cnn_status init(cnn_layer *layer) {
     if (!(self->rate < 1))
         return cnn_fail(CNN_ERROR_ARGUMENT, "%s: 'rate' must be below 1, got %g", layer->class->name,
                         self->rate);
-    self->drawn_seed = cnn_layer_seed(self->seed);
+    self->drawn_seed = cnn_layer_seed(layer, self->seed);
     return CNN_OK;
 }
 

@@ -116,7 +116,7 @@ layers.Cropping2D{{{0, 1}, {2, 0}}}(cnn.arange{12, dtype = "float32"}:reshape{1,
 --> [[2. 3.]
 -->  [6. 7.]]
 layers.Cropping2D{5}(cnn.zeros{1, 10, 10, 3})
---> error: cropping2d_2: Cropping2D: nothing is left of an input of shape (1, 10, 10, 3)
+--> error: cropping2d_2: nothing is left of an input of shape (1, 10, 10, 3)
 */
 const cnn_layer_class cnn_layer_cropping2d = {
     .class = CNN_CLASS("layer", "Cropping2D", NULL, rearranging, cropping_params),

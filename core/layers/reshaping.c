@@ -70,7 +70,7 @@ One size may be -1: it becomes what is left.
 @usage
 layers.Reshape{{7, 7, 64}}(cnn.zeros{2, 3136}):shape()  --> {2, 7, 7, 64}
 layers.Reshape{{-1, 4}}(cnn.zeros{2, 6, 6}):shape()     --> {2, 9, 4}
-layers.Reshape{{5}}(cnn.zeros{2, 6})  --> error: reshape_2: reshape: a sample of shape (6,) does not fit into (5,)
+layers.Reshape{{5}}(cnn.zeros{2, 6})  --> error: reshape_2: a sample of shape (6,) does not fit into (5,)
 */
 const cnn_layer_class cnn_layer_reshape = {.class =
                                                CNN_CLASS("layer", "Reshape", NULL, reshape, reshape_params),

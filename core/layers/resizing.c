@@ -37,7 +37,7 @@ static const cnn_param crop_params[] = {
 
 static cnn_status init_crop(cnn_layer *layer) {
     resizing *self = (resizing *)layer;
-    self->drawn_seed = cnn_layer_seed(self->seed);
+    self->drawn_seed = cnn_layer_seed(layer, self->seed);
     return CNN_OK;
 }
 

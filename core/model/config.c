@@ -74,8 +74,8 @@ static cJSON *tensor_object(const writer *w, const cnn_tensor *tensor) {
                 add(config, "dtype", cJSON_CreateString(cnn_dtype_name(tensor->dtype))) &&
                 add(config, "keras_history", reference(w, tensor, false));
     config = whole(config, fine);
-    return whole(object, add(object, "class_name", cJSON_CreateString("__keras_tensor__")) &
-                             add(object, "config", config));
+    fine = add(object, "class_name", cJSON_CreateString("__keras_tensor__"));
+    return whole(object, add(object, "config", config) && fine); /* which takes the config in any case */
 }
 
 /* ---- calls ----------------------------------------------------------------------------------------------- */

@@ -348,8 +348,11 @@ cnn_status cnn_model_add(cnn_model *model, cnn_layer *layer) {
 
 cnn_status cnn_model_pop(cnn_model *model) {
     CNN_TRY(cnn_model_expect_idle(model, "pop"));
-    if (!model->sequential || model->layer_count == 0)
-        return cnn_fail(CNN_ERROR_STATE, "pop: there is no layer to remove");
+    if (!model->sequential)
+        return cnn_fail(CNN_ERROR_STATE,
+                        "pop: only a Sequential model can have layers removed; '%s' is functional",
+                        model->layer.name);
+    if (model->layer_count == 0) return cnn_fail(CNN_ERROR_STATE, "pop: there is no layer to remove");
     forget_last(model);
     if (model->n_outputs == 0) return CNN_OK;
     end_in(model, cnn_tensor_retain(cnn_call_of(model->outputs[0])->inputs[0]));

@@ -115,11 +115,23 @@ static cnn_status extend_graph(cnn_tensor **out, const cnn_op *op, const void *a
 
 /* ---- eager --------------------------------------------------------------------------------------------- */
 
+static _Thread_local uint64_t *own_steps;
+
+uint64_t *cnn_ops_count_steps(uint64_t *counter) {
+    uint64_t *before = own_steps;
+    own_steps = counter;
+    return before;
+}
+
+static uint64_t next_step(void) {
+    return own_steps ? (*own_steps)++ : cnn_random_bits(cnn_default_random());
+}
+
 /* Runs the op into output and, where a tape follows an input, records it with what backward will need. */
 static cnn_status run_into(cnn_tensor *output, const cnn_op *op, const void *attributes,
                            const cnn_op_info *info, cnn_tensor *const *inputs, int n_inputs, bool training) {
     bool followed = cnn_tape_follows(inputs, n_inputs);
-    uint64_t step = op->random ? cnn_random_bits(cnn_default_random()) : 0;
+    uint64_t step = op->random && training ? next_step() : 0;
     void *saved = NULL;
     if (followed && info->saved > 0) {
         size_t bytes = info->saved * (info->per_sample ? (size_t)info->shape[0] : 1);
@@ -152,14 +164,39 @@ static cnn_status run_now(cnn_tensor **out, const cnn_op *op, const void *attrib
 
 /* ---- both ---------------------------------------------------------------------------------------------- */
 
-static cnn_status apply(cnn_tensor **out, const cnn_op *op, const void *attributes, cnn_tensor *const *inputs,
-                        int n_inputs, bool training) {
+/* Of whole numbers, floats are made where the op takes nothing else. The list holds a reference to each tensor. */
+static cnn_status take_floats(cnn_tensor **list, const cnn_op *op, cnn_tensor *const *inputs, int n_inputs) {
+    cnn_status status = CNN_OK;
+    for (int i = 0; i < n_inputs; i++) {
+        bool whole = inputs[i]->dtype == CNN_UINT8 || inputs[i]->dtype == CNN_INT32;
+        bool fits = !whole || !inputs[i]->data || (i < 32 && (op->constant | op->any_dtype) >> i & 1);
+        if (fits)
+            list[i] = cnn_tensor_retain(inputs[i]);
+        else if (status == CNN_OK)
+            status = cnn_cast(&list[i], inputs[i], CNN_FLOAT32);
+    }
+    return status;
+}
+
+static cnn_status apply_to(cnn_tensor **out, const cnn_op *op, const void *attributes,
+                           cnn_tensor *const *inputs, int n_inputs, bool training) {
     cnn_op_info info;
     training = training && !as_inference;
     CNN_TRY(cnn_op_infer(op, attributes, (const cnn_tensor *const *)inputs, n_inputs, training, &info));
     for (int i = 0; i < n_inputs; i++)
         if (!inputs[i]->data) return extend_graph(out, op, attributes, &info, inputs, n_inputs);
     return run_now(out, op, attributes, &info, inputs, n_inputs, training);
+}
+
+static cnn_status apply(cnn_tensor **out, const cnn_op *op, const void *attributes, cnn_tensor *const *inputs,
+                        int n_inputs, bool training) {
+    cnn_tensor *floats[CNN_MAX_INPUTS] = {NULL};
+    bool countable = n_inputs >= 0 && n_inputs <= CNN_MAX_INPUTS;
+    if (!countable) return apply_to(out, op, attributes, inputs, n_inputs, training);
+    cnn_status status = take_floats(floats, op, inputs, n_inputs);
+    if (status == CNN_OK) status = apply_to(out, op, attributes, floats, n_inputs, training);
+    for (int i = 0; i < n_inputs; i++) cnn_tensor_release(floats[i]);
+    return status;
 }
 
 cnn_status cnn_op_apply(cnn_tensor **out, const cnn_op *op, const void *attributes, cnn_tensor *const *inputs,

@@ -123,6 +123,10 @@ typedef struct cnn_node {
  * of training. Returns what it was before. */
 bool cnn_ops_as_inference(bool on);
 
+/* While a counter is set, in this thread, random ops that run in training take their steps from it and count it on;
+ * with NULL, from the default generator. Returns what was set before. */
+uint64_t *cnn_ops_count_steps(uint64_t *counter);
+
 /* A new symbolic tensor [-1, shape…] that nothing makes. */
 cnn_status cnn_symbolic_input(cnn_tensor **out, int rank, const int64_t *shape, cnn_dtype dtype);
 

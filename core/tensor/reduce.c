@@ -56,8 +56,8 @@ static void fold_position(cnn_reduce_op op, lanes l, const double *row, int n, d
     double *restrict value = l.value, *restrict second = l.second, sign = op == CNN_ARGMAX ? 1 : -1;
     for (int i = 0; i < n; i++) {
         double x = sign * row[i], best = sign * value[i];
-        value[i] = !(x <= best) & (best == best) ? row[i] : value[i];
-        second[i] = !(x <= best) & (best == best) ? at : second[i];
+        value[i] = (!(x <= best) & (best == best)) ? row[i] : value[i];
+        second[i] = (!(x <= best) & (best == best)) ? at : second[i];
     }
 }
 
@@ -72,10 +72,10 @@ static void fold(cnn_reduce_op op, lanes l, const double *row, int n, double at)
         for (int i = 0; i < n; i++) value[i] *= row[i];
         break;
     case CNN_MAX: /* not a number wins, and stays */
-        for (int i = 0; i < n; i++) value[i] = (row[i] > value[i]) | (row[i] != row[i]) ? row[i] : value[i];
+        for (int i = 0; i < n; i++) value[i] = ((row[i] > value[i]) | (row[i] != row[i])) ? row[i] : value[i];
         break;
     case CNN_MIN:
-        for (int i = 0; i < n; i++) value[i] = (row[i] < value[i]) | (row[i] != row[i]) ? row[i] : value[i];
+        for (int i = 0; i < n; i++) value[i] = ((row[i] < value[i]) | (row[i] != row[i])) ? row[i] : value[i];
         break;
     case CNN_STD:
     case CNN_VAR:

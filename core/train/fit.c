@@ -30,6 +30,7 @@ typedef struct session {
     cnn_progress progress;
     cnn_run_control control, *outer; /* outer: of the run whose callback began this one */
     cnn_fit_state state;             /* of training */
+    cnn_logs last;                   /* of its last whole epoch */
     cnn_metric_state outer_metrics;  /* and what it has measured so far */
     cnn_batch_memory memory;
     const char *names[CNN_MAX_FIGURES], *val_names[CNN_MAX_FIGURES];
@@ -506,6 +507,7 @@ static cnn_status run_epoch(session *s, feed *train, feed *validation, int32_t *
     if (validates(s, validation, epoch)) CNN_TRY(validate(s, validation, epoch, &logs));
     cnn_progress_end(&s->progress, &logs);
     CNN_TRY(notify(s, CNN_EPOCH_END, epoch, &logs));
+    s->last = logs;
     CNN_TRY(cnn_history_add(f->history, &logs));
     f->epoch = epoch + 1;
     f->step = 0;
@@ -552,7 +554,7 @@ static cnn_status run_epochs(session *s, feed *train, feed *validation, int32_t 
     if (streams && f->epoch < s->control.epochs) CNN_TRY(resume_stream(s, train));
     while (f->epoch < s->control.epochs && (f->step > 0 || !s->control.stop_training))
         CNN_TRY(run_epoch(s, train, validation, order));
-    CNN_TRY(notify(s, CNN_TRAIN_END, 0, NULL));
+    CNN_TRY(notify(s, CNN_TRAIN_END, 0, &s->last));
     return notify(s, CNN_TRAIN_DONE, 0, NULL);
 }
 

@@ -15,7 +15,6 @@
 local terminal = {limit = 20, here = os.execute "command -v tmux >/dev/null 2>&1" ~= nil}
 
 local methods = {}
-local opened = 0
 
 local function quoted(text)
   return "'" .. text:gsub("'", "'\\''") .. "'"
@@ -27,7 +26,7 @@ local function read(command)
 end
 
 function methods:tmux(...)
-  return read(("tmux -u -L %s %s"):format(self.socket, table.concat({...}, " ")))
+  return read(("tmux -u -S %s %s"):format(self.socket, table.concat({...}, " ")))
 end
 
 function methods:type(text)
@@ -76,14 +75,14 @@ end
 
 function methods:close()
   self:tmux "kill-server"
+  os.remove(self.socket)
 end
 
 --- The command is run by a shell that it replaces, in the environment of the test and of options.environment.
 function terminal.open(command, options)
   options = options or {}
-  opened = opened + 1
-  local t = setmetatable({socket = ("cnnlua-test-%s-%d"):format(tostring(methods):match "%x+$", opened)},
-                         {__index = methods, __close = methods.close})
+  local t = setmetatable({socket = os.tmpname()}, {__index = methods, __close = methods.close})
+  os.remove(t.socket)
   local settings = {}
   for name, value in pairs(options.environment or {}) do settings[#settings + 1] = name .. "=" .. quoted(value) end
   t:tmux("-f /dev/null new-session -d", ("-x %d -y %d"):format(options.columns or 80, options.rows or 24),

@@ -132,7 +132,9 @@ function TestAugment.test_labels_pass_or_are_mixed_like_the_pictures()
   local classes = cnn.tensor({3, 1, 2, 0}, "int32")
   local _, passed = augment.flip{}(x, classes)
   same(passed, classes)
-  raises("with their labels, [N,K], but got none", augment.mixup{}, x)
+  raises("got pictures of shape (4, 4, 4, 1) without such labels", augment.mixup{}, x)
+  raises("without such labels (labels: a tensor int32 (4,))", augment.mixup{}, x, classes)
+  raises("got pictures of shape (4, 4, 1) without such labels", augment.mixup{}, x[1], labels)
 end
 
 function TestAugment.test_misuse_is_told()

@@ -99,6 +99,17 @@ function TestLuaCallbacks.test_many_and_long_names_in_logs()
   eq(count, 64)
 end
 
+function TestLuaCallbacks.test_the_end_of_training_has_the_last_epochs_logs()
+  local last, at_end
+  run(line(), {{
+    on_epoch_end = function(_, epoch, logs) last = logs; logs.epoch = epoch end,
+    on_train_end = function(_, logs) at_end = logs end,
+  }}, {epochs = 3, validation_data = {cnn.ones{2, 1}, cnn.zeros{2, 1}}})
+  eq(at_end, last)
+  eq(at_end.epoch, 3)
+  lu.assertNumber(at_end.val_loss)
+end
+
 function TestLuaCallbacks.test_stop_training()
   local batches, epochs = 0, 0
   local history = run(line(), {{

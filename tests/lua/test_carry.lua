@@ -324,7 +324,7 @@ function TestWorker.test_results()
   raises("returned nothing", there, function(x) return nil, x end)
   raises("map: result 2 of the function must be a tensor or a number, got nil", there, function(x) return x, nil end)
   raises("map: result 1 of the function must be a tensor or a number, got table", there, function() return {} end)
-  raises("result 1 of the function must be a tensor or a number, got tensor (closed)", there, function(x)
+  raises("result 1 of the function must be a tensor or a number, got a closed tensor", there, function(x)
     x:close()
     return x
   end)

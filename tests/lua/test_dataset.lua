@@ -157,6 +157,10 @@ function TestDataset.test_prefetch_changes_nothing()
   eq(values(numbers(9):prefetch(3):batch(5)), {range(0, 4), range(5, 8)})
 end
 
+function TestDataset.test_functions_of_the_module_map()
+  for a in from_tensor_slices{cnn.zeros{3, 2}}:map(cnn.exp):iter() do eq(a:tolist(), {1, 1}) end
+end
+
 function TestDataset.test_map()
   local scale = 10
   eq(values(numbers(4):map(function(x) return x * scale end)), {0, 10, 20, 30})

@@ -114,6 +114,8 @@ function TestImage.test_grid_of_pictures_maps_and_kernels()
   local pictures = cnn.zeros({5, 4, 6, 3}, "uint8")
   eq(image.grid(pictures):shape(), {2 * 6 + 2, 3 * 8 + 2, 3})
   eq(image.grid{pictures, columns = 5, padding = 0}:shape(), {4, 30, 3})
+  raises("image.grid: 'columns' must be an integer, got a tensor uint8 (1, 1)", image.grid,
+    {bytes{{1}}, bytes{{2}}})
   eq(image.grid{{bytes{{{1}}}, bytes{{{2}}}}, padding = 1, background = 0}:squeeze(-1):tolist(),
     {{0, 0, 0, 0, 0}, {0, 1, 0, 2, 0}, {0, 0, 0, 0, 0}})
   eq(image.grid(cnn.random.uniform{1, 7, 7, 32}):shape(), {6 * 9 + 2, 6 * 9 + 2, 1})

@@ -140,7 +140,7 @@ function TestImageDataGenerator.test_wrong_arguments_are_told()
     {thet = 90})
   raises("get_random_transform: expected {height, width, channels}, got 3", g.get_random_transform, g, 3)
   raises("random_transform: expected a picture [H,W,C]", g.random_transform, g, 7)
-  raises("fit: expected pictures [N,H,W,C], got a tensor of rank 3", g.fit, g, cnn.zeros{2, 2, 1})
+  raises("fit: expected pictures [N,H,W,C], got a tensor float32 (2, 2, 1)", g.fit, g, cnn.zeros{2, 2, 1})
 end
 
 -- Lays down four dark cats and four bright dogs, of the greys 10 … 40 and 110 … 140.
@@ -200,6 +200,8 @@ function TestFlow.test_flow_gives_changed_pictures_with_their_labels_and_weights
     eq((classes * 2):tolist(), weights:tolist())
   end
   eq(select("#", g:flow(x):iter()()), 1)
+  local _, nested = g:flow{cnn.ones{2, 4, 4, 1}, {3, 5}, shuffle = false}:iter()()
+  eq(nested:tolist(), {3, 5})
 end
 
 function TestFlow.test_a_seed_fixes_order_and_changes_for_any_number_of_workers()

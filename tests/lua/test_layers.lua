@@ -198,12 +198,12 @@ function TestLayerShapes.test_what_does_not_fit()
   raises("a 3×3 window does not fit an input of shape (1, 2, 2, 1)", layers.Conv2D{4, 3}, cnn.zeros{1, 2,
     2, 1})
   raises("a 3×3 window does not fit", layers.MaxPooling2D{3}, cnn.zeros{1, 2, 2, 1})
-  raises("Conv2D: expected 4 axes [N,H,W,C], got an input of shape (1, 2, 2)", layers.Conv2D{4, 3},
+  raises(": expected 4 axes [N,H,W,C], got an input of shape (1, 2, 2)", layers.Conv2D{4, 3},
     cnn.zeros{1, 2, 2})
   raises("expected 4 axes", layers.MaxPooling2D{}, cnn.zeros{2, 2})
   raises("expected 4 axes", layers.GlobalMaxPooling2D{}, cnn.zeros{2, 2})
   raises("expected 4 axes", layers.ZeroPadding2D{}, cnn.zeros{2, 2})
-  raises("Dense: expected 2 axes", layers.Dense{3}, cnn.zeros{2})
+  raises(": expected 2 axes", layers.Dense{3}, cnn.zeros{2})
   raises("groups = 2 must divide the 3 input channels", layers.Conv2D{4, 3, groups = 2}, cnn.zeros{1, 4, 4,
     3})
   raises("a sample of shape (4,) does not fit into (3,)", layers.Reshape{{3}}, cnn.zeros{2, 4})
@@ -266,6 +266,103 @@ function TestLayerCalls.test_options_come_in_a_table_after_the_tensor()
   raises("dropout: unknown option 'trainig' (there is 'training')", dropout, x, {trainig = true})
 end
 
+function TestLayerCalls.test_the_nth_call_of_a_layer_with_a_seed_is_the_same_in_every_run()
+  local x, pictures = cnn.ones{1, 64}, cnn.random.uniform{2, 6, 6, 3}
+  local makers = {
+    function() return layers.Dropout{0.5, seed = 3}, x end,
+    function() return layers.GaussianNoise{1, seed = 3}, x end,
+    function() return layers.GaussianDropout{0.5, seed = 3}, x end,
+    function() return layers.RandomFlip{seed = 3}, pictures end,
+    function() return layers.RandomRotation{0.3, seed = 3}, pictures end,
+    function() return layers.RandomCrop{4, 4, seed = 3}, pictures end,
+    function()
+      return cnn.Sequential{layers.Dropout{0.5, seed = 3}, layers.GaussianNoise{1, seed = 4}}, x
+    end,
+  }
+  for i, make in ipairs(makers) do
+    cnn.set_seed(i)
+    local first, input = make()
+    local one, two = first(input, {training = true}), first(input, {training = true})
+    cnn.set_seed(100 + i)
+    local second = make()
+    second(input, {training = false}) -- nothing is drawn
+    close(second(input, {training = true}), one)
+    close(second(input, {training = true}), two)
+    lu.assertFalse(cnn.allclose(one, two), "maker " .. i)
+  end
+end
+
+function TestLayerCalls.test_inference_draws_no_random_numbers()
+  cnn.set_seed(1)
+  local _, rest = layers.Dropout{0.5}, cnn.random.uniform{3}
+  cnn.set_seed(1)
+  layers.Dropout{0.5}(cnn.ones{4})
+  close(cnn.random.uniform{3}, rest)
+end
+
+function TestLayerCalls.test_whole_numbers_are_computed_with_as_floats()
+  local x = cnn.arange(16):reshape{1, 4, 4, 1}
+  eq(x:dtype(), "int32")
+  local pooled = layers.MaxPooling2D{2}(x)
+  eq(pooled:dtype(), "float32")
+  eq(pooled:flatten():tolist(), {5, 7, 13, 15})
+  local conv = layers.Conv2D{1, 2, kernel_initializer = "ones"}
+  close(conv(x:astype "uint8"), conv(x:astype "float32"))
+  close(layers.BatchNormalization{}(x, {training = true}),
+    layers.BatchNormalization{}(x:astype "float32", {training = true}))
+  eq(layers.Concatenate{}{cnn.ones({1, 2}, "int32"), cnn.zeros{1, 1}}:tolist(), {{1, 1, 0}})
+  eq(layers.Flatten{}(x):dtype(), "int32")
+  raises("expected float32 as input 1, got uint8", layers.Dense{1}, cnn.Input{3, dtype = "uint8"})
+end
+
+function TestLayerCalls.test_errors_say_a_name_once_and_how_many_inputs_there_must_be()
+  raises(": conv2d: a 5×5 window", layers.Conv2D{1, 5, name = "conv2d"}, cnn.ones{1, 3, 3, 1})
+  raises(": Conv2D 'wide': a 5×5 window", layers.Conv2D{1, 5, name = "wide"}, cnn.ones{1, 3, 3, 1})
+  raises(": max_pooling2d: a 5×5 window", layers.MaxPooling2D{5, name = "max_pooling2d"}, cnn.ones{1, 3, 3, 1})
+  raises("subtract: expected 2 inputs, got 1", layers.Subtract{name = "subtract"}, cnn.ones{2})
+  raises("subtract: expected 2 inputs, got 3", layers.Subtract{name = "subtract"},
+    {cnn.ones{2}, cnn.ones{2}, cnn.ones{2}})
+  raises("dense: expected one input, got 2", layers.Dense{1, name = "dense"}, {cnn.ones{2}, cnn.ones{2}})
+end
+
+function TestLayerCalls.test_build_again_tells_of_weights_that_do_not_fit()
+  local dense, conv, add = layers.Dense{2, name = "dense"}, layers.Conv2D{2, 3}, layers.Add{}
+  dense:build{1, 3}
+  local kernel = dense.kernel
+  dense:build{cnn.null, 3}
+  dense:build{4, 5, 3}
+  eq(rawequal(kernel, dense.kernel) or kernel:tolist(), kernel:tolist())
+  raises("dense: weights of shape (3, 2) do not fit an input of shape (None, 4)", dense.build, dense, {1, 4})
+  conv:build{1, 8, 8, 3}
+  conv:build{1, 9, 9, 3}
+  raises("do not fit an input of shape (None, 8, 8, 4)", conv.build, conv, {1, 8, 8, 4})
+  add:build{1, 3}
+  add:build{1, 4}
+end
+
+function TestLayerCalls.test_activations_as_layers_and_functions()
+  local x = cnn.tensor{{-8, -0.5, 0, 0.5, 2}}
+  for _, activation in ipairs{
+    layers.ReLU{max_value = 6}, layers.LeakyReLU{0.1}, layers.ELU{0.5}, layers.Softmax{}, layers.Activation{"tanh"},
+    layers.Activation{layers.Activation{"sigmoid"}}, cnn.nn.relu, cnn.nn.softmax, cnn.nn.swish,
+  } do
+    local layer = layers.Dense{5, activation = activation, kernel_initializer = "ones", name = "dense"}
+    close(layer(x), activation(cnn.full({1, 5}, x:sum():item())))
+    close(layers.Activation{activation}(x), activation(x))
+    close(layers.Dense(layer:get_config())(x), layer(x))
+  end
+end
+
+function TestLayerCalls.test_what_is_no_activation_is_told()
+  local function dense(activation) return function() layers.Dense{1, activation = activation} end end
+  raises("Dense: 'activation': unknown activation 'rellu' (did you mean 'relu'?)", dense "rellu")
+  raises("Dense: 'activation': unknown activation 'PReLU'", dense(layers.PReLU{}))
+  raises("Dense: 'activation': unknown activation 'Dense'", dense(layers.Dense{1}))
+  raises("Dense: 'activation': unknown activation 'conv2d'", dense(cnn.nn.conv2d))
+  raises("Dense: 'activation' cannot be a function that is none of cnn.nn", dense(print))
+  raises("cannot be a layer", function() layers.Dense{1, kernel_initializer = layers.ReLU{}} end)
+end
+
 function TestLayerCalls.test_activations_by_name()
   local x = cnn.tensor{{-2, -0.5, 0, 0.5, 2}}
   local e = math.exp
@@ -296,7 +393,6 @@ function TestLayerCalls.test_wrong_inputs()
   raises("expected a tensor, got nil", function() dense() end)
   raises("expected a tensor, got string", dense, "x")
   raises("expected one input, got 2", dense, {cnn.ones{1, 2}, cnn.ones{1, 2}})
-  raises("expected float32", dense, cnn.ones({2, 3}, "uint8"))
   local closed = cnn.ones{1, 2}
   closed:close()
   raises("closed", dense, closed)
@@ -491,12 +587,60 @@ end
 
 function TestSpecs.test_a_broken_one_is_told()
   local adam = cnn.optimizers.Adam{}
-  adam.beta_one = 1
+  adam.config.beta_one = 1
   local model = cnn.Sequential{layers.Dense{1, input_shape = {1}}}
   raises("Adam: unknown argument 'beta_one' (did you mean 'beta_1'?)", model.compile, model, {adam, "mse"})
   rawset(adam, "config", nil)
   pcall(function() return adam.learning_rate end)
   pcall(function() adam.learning_rate = 1 end)
+end
+
+function TestSpecs.test_absent_fields_are_errors()
+  for spec, text in pairs{
+    [cnn.optimizers.SGD{}] = "SGD: there is no field 'learning_rat' (did you mean 'learning_rate'?)",
+    [cnn.losses.MeanSquaredError{}] = "MeanSquaredError: there is no field 'learning_rat'",
+    [cnn.metrics.Mean{}] = "Mean: there is no field 'learning_rat'",
+    [cnn.initializers.HeNormal{}] = "HeNormal: there is no field 'learning_rat'",
+    [cnn.regularizers.L2{}] = "L2: there is no field 'learning_rat'",
+  } do
+    raises(text, function() return spec.learning_rat end)
+    raises(text, function() spec.learning_rat = 0.1 end)
+  end
+  local adam = cnn.optimizers.Adam{}
+  eq({adam.clipnorm, adam.weight_decay, adam[1]}, {}) -- none, but there
+  adam.clipnorm = 1
+  eq(adam.clipnorm, 1)
+end
+
+function TestSpecs.test_metrics_have_names()
+  eq(cnn.metrics.SparseCategoricalAccuracy{}.name, "sparse_categorical_accuracy")
+  eq(cnn.metrics.Mean{name = "average"}.name, "average")
+end
+
+function TestSpecs.test_what_arguments_make_together_is_checked_at_once()
+  local o, schedules = cnn.optimizers, cnn.optimizers.schedules
+  raises("SGD: 'learning_rate' must be a number, at least 0", o.SGD, -1)
+  raises("only one of 'clipnorm', 'clipvalue' and 'global_clipnorm'", o.Adam, {clipnorm = 1, clipvalue = 1})
+  raises("SGD: 'clipnorm' must be greater than 0", o.SGD, {clipnorm = -1})
+  raises("ExponentialDecay: 'decay_steps' must be greater than 0", schedules.ExponentialDecay, {0.1, 0, 0.5})
+  raises("'values' must be one longer", schedules.PiecewiseConstantDecay, {{1}, {1}})
+  raises("BinaryAccuracy: 'threshold' must lie between 0 and 1, got 2", cnn.metrics.BinaryAccuracy,
+    {threshold = 2})
+end
+
+function TestSpecs.test_schedules_are_functions_of_the_step()
+  local schedules = cnn.optimizers.schedules
+  local decay = schedules.ExponentialDecay{0.1, 100, 0.9}
+  lu.assertAlmostEquals(decay(0), 0.1, 1e-12)
+  lu.assertAlmostEquals(decay(10), 0.1 * 0.9 ^ 0.1, 1e-12)
+  decay.staircase = true
+  lu.assertAlmostEquals(decay(99), 0.1, 1e-12)
+  lu.assertAlmostEquals(decay(100), 0.09, 1e-12)
+  local steps = schedules.PiecewiseConstantDecay{{1, 3}, {0.1, 0.01, 0.001}}
+  eq({steps(0), steps(1), steps(2), steps(3), steps(4)}, {0.1, 0.1, 0.01, 0.01, 0.001})
+  raises("ExponentialDecay: 'step' must be a whole number of at least 0, got -1", decay, -1)
+  raises("'step' must be a whole number of at least 0, got 0.5", decay, 0.5)
+  raises("'step' must be a whole number", decay)
 end
 
 function TestSpecs.test_optimizers_defaults()

@@ -40,7 +40,8 @@ function TestSequential.test_an_input_may_come_first()
   end
   local model = cnn.Sequential{layers.Dense{3, input_shape = {2}}}
   raises("an Input can only come first", model.add, model, cnn.Input{3})
-  raises("add: expected a layer, got symbolic tensor", model.add, model, layers.Dense{3}(cnn.Input{2}))
+  raises("add: expected a layer, got a symbolic tensor float32 (None, 3)", model.add, model,
+    layers.Dense{3}(cnn.Input{2}))
 end
 
 function TestSequential.test_without_a_shape_the_first_data_or_build_gives_it()
@@ -287,6 +288,18 @@ function TestModelWeights.test_get_layer_and_layers()
   raises("get_layer: no layer 'frist' (did you mean 'first'?)", model.get_layer, model, "frist")
   raises("get_layer: there is no layer 3; the model has 2", model.get_layer, model, 3)
   raises("get_layer", model.get_layer, model, 0)
+  eq(model:get_layer{name = "last"}.name, "last")
+  eq(model:get_layer{index = 2}.name, "last")
+  raises("get_layer: expected either 'name' or 'index'", model.get_layer, model)
+  raises("get_layer: expected a layer's name or position, got a function", model.get_layer, model, print)
+end
+
+function TestModelWeights.test_pop_is_for_sequential_models()
+  local model = cnn.Sequential{layers.Dense{3, input_shape = {2}}}
+  local functional = cnn.Model{model.inputs, model.outputs, name = "net"}
+  raises("pop: only a Sequential model can have layers removed; 'net' is functional", functional.pop, functional)
+  model:pop()
+  raises("pop: there is no layer to remove", model.pop, model)
 end
 
 function TestModelWeights.test_set_weights_checks_all_first()
@@ -373,12 +386,13 @@ function TestCompile.test_wrong_names_are_told()
   fails("compile: unknown argument 'los' (did you mean 'loss'?)", {los = "mse"})
   fails("compile: missing argument 'loss'", {optimizer = "adam"})
   fails("compile: missing argument 'loss'", {})
-  fails("SGD: 'learning_rate' must be a number, at least 0", {cnn.optimizers.SGD{-1}, "mse"})
+  fails("SGD: 'learning_rate' must be a number, at least 0",
+    {{class_name = "SGD", config = {learning_rate = -1}}, "mse"})
   fails("optimizer: expected a name or an object", {5, "mse"})
   fails("loss", {"sgd", print})
   raises("'momentum' must be between 0 and 1, got 2", cnn.optimizers.SGD, {momentum = 2})
   raises("only one of 'clipnorm', 'clipvalue'", model.compile, model,
-         {cnn.optimizers.SGD{clipnorm = 1, clipvalue = 1}, "mse"})
+         {{class_name = "SGD", config = {clipnorm = 1, clipvalue = 1}}, "mse"})
   raises("must be compiled first", model.fit, model, {cnn.ones{1, 2}, cnn.ones{1, 3}})
 end
 
@@ -414,6 +428,38 @@ end
 -- ---- fields -----------------------------------------------------------------------------------------------
 
 TestModelFields = {}
+
+function TestModelFields.test_input_output_and_loss()
+  local model = cnn.Sequential{layers.Dense{1, kernel_initializer = "ones"}}
+  eq({model.input, model.output, model.loss}, {})
+  model:build{1, 2}
+  eq({model.input:shape(), model.output:shape()}, {{-1, 2}, {-1, 1}})
+  model:compile{optimizer = "sgd", loss = "mse"}
+  eq(model.loss.class_name, "MeanSquaredError")
+  eq(model.loss({1}, {3}):item(), 4)
+  local a, b = cnn.Input{2}, cnn.Input{3}
+  local two = cnn.Model{{a, b}, {layers.Dense{1}(a), layers.Dense{1}(b)}}
+  eq({#two.input, #two.output}, {2, 2})
+  two:compile{optimizer = "sgd", loss = {"mse", "mae"}}
+  eq(two.loss[2].class_name, "MeanAbsoluteError")
+end
+
+function TestModelFields.test_one_batch_is_measured_and_predicted()
+  local model = cnn.Sequential{layers.Dense{1, kernel_initializer = "ones", input_shape = {2}}}
+  model:compile{optimizer = "sgd", loss = "mse", metrics = {"mae"}}
+  local x, y = cnn.ones{50, 2}, cnn.zeros{50, 1}
+  eq({model:test_on_batch(x, y)}, {model:evaluate{x, y, verbose = 0}})
+  eq(model:test_on_batch{x, y, return_dict = true}, {loss = 4, mae = 2})
+  eq(model:test_on_batch{{{1, 2}}, {{3}}}, 0)
+  eq(model:predict_on_batch(x):tolist(), model:predict{x, verbose = 0}:tolist())
+  eq(model:predict_on_batch{x}:shape(), {50, 1})
+  eq(model:get_weights()[1]:tolist(), {{1}, {1}})
+end
+
+function TestModelFields.test_models_by_keras_s_names()
+  eq({cnn.models.Sequential == cnn.Sequential, cnn.models.Model == cnn.Model,
+      cnn.models.load_model == cnn.load_model}, {true, true, true})
+end
 
 function TestModelFields.test_they_tell()
   local model = small()

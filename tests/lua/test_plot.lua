@@ -194,7 +194,7 @@ end
 
 function TestPlot:test_odd_data_is_text_too()
   for _, series in ipairs {{5}, {nan, nan}, {7, 7, 7}, {0, 0}, {math.huge, 1, 2}, {1, cnn.null, 3}, cnn.zeros{0},
-                           {-1e30, 1e30}, {1e-30, 2e-30}, {1, 1e300}} do
+                           {-1e30, 1e30}, {1e-30, 2e-30}, {1, 1e300}, {-1.7e308, 1.7e308}} do
     for _, style in ipairs {"lines", "points", "linespoints", "bars"} do
       self:text(cnn.plot, {series, series, style = style, legend = {"x", ("long "):rep(40)}})
       self:text(cnn.plot, {series, style = style, logy = true, ylim = {1, 2}})
@@ -202,6 +202,7 @@ function TestPlot:test_odd_data_is_text_too()
     end
   end
   self:text(cnn.plot, {cnn.full({3}, nan), kind = "hist"})
+  self:text(cnn.plot, {{x = {"a", "b", "c"}, y = {1, 2, 3}}, xlim = {1.9, 2.1}})
 end
 
 function TestPlot.test_a_terminal_with_pixels_gets_a_picture()

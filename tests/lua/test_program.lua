@@ -249,7 +249,7 @@ end
 
 -- Types the keys (printf's format) with pauses between them into a terminal of its own. That ends when the typing
 -- does, so the last pause leaves time to finish. Ctrl-C also reaches the shell around the program,
--- which must outlive it.
+-- which must outlive it. Escape sequences are left out.
 local function typed(environment, keys)
   if not os.execute "command -v script >/dev/null" then lu.skip "needs util-linux's script" end
   local lines = {}
@@ -257,7 +257,7 @@ local function typed(environment, keys)
   local typing = "(sleep 0.5; " .. table.concat(lines, "; ") .. "; sleep 2)"
   local printed = shell(typing .. " | " .. environment ..
                         " TERM=xterm timeout 30 script -qec \"trap : INT; $P; echo status \\$?\" /dev/null")
-  return (printed:gsub("\r", ""))
+  return (printed:gsub("\r", ""):gsub("\27%[[%d;?]*%a", ""))
 end
 
 function TestPrompt.test_in_a_terminal()

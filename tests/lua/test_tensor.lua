@@ -473,6 +473,10 @@ function TestArithmetic.test_functions_of_elements()
   holds(cnn.tensor{-2, 3}:relu(), {0, 3})
   holds(cnn.sign{-2, 0, 3}, {-1, 0, 1})
   holds(cnn.round{0.4, 0.6, -1.2}, {0, 1, -1})
+  holds(cnn.tensor{1.25, 0.126, -3}:round(2) * 100, {125, 13, -300})
+  holds(cnn.round({15, 26, -149}, -1), {20, 30, -150})
+  holds(cnn.tensor{4.26}:round{decimals = 1} * 10, {43})
+  raises("round: 'decimals' must be an integer between -38 and 38, got 0.5", cnn.round, {1}, 0.5)
   holds(cnn.isnan{1, 0 / 0}, {0, 1}, "uint8")
 end
 
