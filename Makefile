@@ -310,7 +310,8 @@ screenshot: all
 
 # ---- installing -------------------------------------------------------------------------------------------
 
-# What is installed, a line each: its kind, the file here (of a link, what it shows to), its place there.
+# What is installed, a line each: its kind, the file here (of a link, what it points to), its place there. Folders may
+# be missing here: `make doc` makes the reference.
 define manifest_text
 program $(B)/cnnlua $(BINDIR)/cnnlua
 library $(B)/libcnn.so $(LIBDIR)/libcnn.so.$(VERSION)
@@ -326,6 +327,7 @@ file bindings/cnnlua.bash $(DATADIR)/bash-completion/completions/cnnlua
 $(call each,$(wildcard scripts/*.lua),$(DATADIR)/cnnlua/scripts)
 $(call each,$(wildcard LICENSE README*.md),$(DATADIR)/doc/cnnlua)
 $(call each,$(wildcard tests/embed/*.c tests/embed/*.lua),$(DATADIR)/doc/cnnlua/examples)
+folder $(DOC)/html $(DATADIR)/doc/cnnlua/html
 endef
 
 each = $(foreach name,$(1),file $(name) $(2)/$(notdir $(name))$(newline))
@@ -363,6 +365,7 @@ install: all $(B)/static/libcnn.a $(MAN3)
 	$(file >$(B)/cnn.pc,$(pc_text))$(file >$(B)/manifest,$(manifest_text))
 	@while read -r kind file place; do \
 	    [ -n "$$kind" ] || continue; \
+	    [ $$kind != folder ] || [ -d "$$file" ] || continue; \
 	    place="$(DESTDIR)$$place"; \
 	    echo "$$place"; \
 	    mkdir -p "$${place%/*}" && \
@@ -371,6 +374,7 @@ install: all $(B)/static/libcnn.a $(MAN3)
 	    library) install -m 644 "$$file" "$$place" && $(STRIP) "$$place" ;; \
 	    link) ln -sf "$$file" "$$place" ;; \
 	    file) install -m 644 "$$file" "$$place" ;; \
+	    folder) rm -rf "$$place" && cp -R "$$file" "$$place" && chmod -R u=rwX,go=rX "$$place" ;; \
 	    esac || exit 1; \
 	done <$(B)/manifest
 	@[ -n "$(DESTDIR)" ] || ldconfig 2>/dev/null || true
@@ -378,7 +382,12 @@ install: all $(B)/static/libcnn.a $(MAN3)
 # Takes away what install put there, and nothing else.
 uninstall: | $(B)
 	$(file >$(B)/manifest,$(manifest_text))
-	@while read -r kind file place; do [ -z "$$kind" ] || rm -f "$(DESTDIR)$$place"; done <$(B)/manifest
+	@while read -r kind file place; do \
+	    case $$kind in \
+	    folder) rm -rf "$(DESTDIR)$$place" ;; \
+	    ?*) rm -f "$(DESTDIR)$$place" ;; \
+	    esac; \
+	done <$(B)/manifest
 	@for folder in $(OWN_FOLDERS); do rmdir "$(DESTDIR)$(DATADIR)/$$folder" 2>/dev/null || true; done
 
 # The module alone, to LUA_CDIR: what LuaRocks asks for.

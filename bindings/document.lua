@@ -1,7 +1,8 @@
 -- Reads the documentation out of the sources, as entries: what help(), the reference and the tests of examples work on.
 --
---   lua5.4 bindings/document.lua FILE… > reference.lua    a Lua chunk that returns the list of entries, by name
---   lua5.4 bindings/document.lua --check FILE…            says what is wrong with the blocks of these files
+--   lua5.4 bindings/document.lua FILE… > reference.lua    a Lua chunk that returns the list of entries, sorted by name
+--
+-- What is wrong with blocks goes to the standard error, and it ends without success.
 --
 -- A block is a comment /*** … */ in C, or in Lua one that begins with three dashes and goes on with two. It holds text,
 -- whose first sentence is the summary, and then tags, each up to the next one or the end:
@@ -216,14 +217,9 @@ local function write_value(value)
   return "{" .. table.concat(parts, ",") .. "}"
 end
 
-local function main(mode, ...)
-  local check = mode == "--check"
-  local entries, problems = document.read(check and {...} or {mode, ...})
+local function main(...)
+  local entries, problems = document.read{...}
   for _, problem in ipairs(problems) do io.stderr:write(problem, "\n") end
-  if check then
-    io.stderr:write(("%d entries, %d problems\n"):format(#entries, #problems))
-    os.exit(#problems == 0)
-  end
   if #problems > 0 then os.exit(false) end
   io.write "return {\n"
   for _, entry in ipairs(entries) do io.write(write_value(entry), ",\n") end

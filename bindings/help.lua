@@ -1,7 +1,7 @@
 -- What help() does (prelude/help.lua is its face): finds what a name or a value is about, and lays out its page for the
 -- width of the terminal. The texts are entries, which document.lua describes.
 
-local cnn, system, terminal = ...
+local cnn, system, screen = ...
 
 -- ---- topics -----------------------------------------------------------------------------------------------------
 
@@ -50,6 +50,27 @@ local topics = {
    list = "help threads set_threads cpu memory version utils.script_options utils.output_path backend.clear_session",
    patterns = {"^cnn%.help%.", "^cnn%.repl%.", "^cnn%.backend%."}},
 }
+
+local first_session = [[
+x_train, y_train, x_test, y_test = cnn.datasets.mnist.load_data()
+cnn.show(x_train:slice(1, 10), {labels = y_train:slice(1, 10), columns = 5})
+layers = cnn.layers
+model = cnn.Sequential{
+  layers.Rescaling{1 / 255, input_shape = {28, 28}},
+  layers.Reshape{{28, 28, 1}},
+  layers.Conv2D{32, 3, activation = "relu"},
+  layers.MaxPooling2D{2},
+  layers.Flatten{},
+  layers.Dense{10, activation = "softmax"},
+}
+model:compile{"adam", "sparse_categorical_crossentropy", metrics = {"accuracy"}}
+history = model:fit{x_train, y_train, epochs = 5, validation_split = 0.1}
+cnn.plot(history)
+model:evaluate{x_test, y_test}
+cnn.explain.confusion_matrix{model, x_test, y_test}
+cnn.explain.most_confused{model, x_test, y_test}
+cnn.explain.grad_cam{model, x_test[1]}
+model:save "digits.keras"]]
 
 -- The topics by the names that they list, without "cnn."
 local function listed_topics()
@@ -212,7 +233,7 @@ local function candidates(name)
     local tail = other.name:sub(-#name - 1)
     if tail:find "^[.:]" and tail:sub(2) == name then
       spelled[#spelled + 1] = other
-    elseif tail:find "^[.:]" and tail:sub(2):lower() == name:lower() then
+    elseif (tail:match "^[.:](.*)$" or other.name):lower() == name:lower() then
       others[#others + 1] = other
     end
   end
@@ -260,14 +281,14 @@ end
 -- ---- layout -----------------------------------------------------------------------------------------------------
 
 local function page_width()
-  local columns = tonumber(os.getenv "COLUMNS") or terminal() or 80
+  local columns = tonumber(os.getenv "COLUMNS") or screen(io.output()) or 80
   return math.max(40, math.min(math.tointeger(columns) or 80, 110))
 end
 
 -- As the prompt: on a terminal that can, unless the user wants none.
 local function in_color()
   local kind, refused = os.getenv "TERM" or "dumb", os.getenv "NO_COLOR" or ""
-  return terminal() and kind ~= "dumb" and refused == ""
+  return screen(io.output()) and kind ~= "dumb" and refused == ""
 end
 
 local function bold(text)
@@ -390,7 +411,8 @@ local function add_arguments(page, entry)
     if param.idle then idle[#idle + 1] = param.name else fill(page, words, first, widest + 4) end
   end
   if #idle > 0 then
-    fill(page, words_of("Taken for Keras's sake, of no effect: " .. table.concat(idle, ", ") .. "."), "  ", 2)
+    local about = "Keras's, but here they may only be nil, or change nothing: "
+    fill(page, words_of(about .. table.concat(idle, ", ") .. "."), "  ", 2)
   end
 end
 
@@ -429,6 +451,7 @@ local function add_entry(page, entry)
   for _, text in ipairs(entry.raises) do fill(page, words_of(text), "  ", 4) end
   if entry.usage then
     add_heading(page, "Example")
+    if (" " .. entry.usage):find "[^%w_.]layers%." then page[#page + 1] = "  layers = cnn.layers" end
     add_example(page, entry.usage)
   end
   add_namesakes(page, entry)
@@ -455,9 +478,18 @@ local function add_overview(page)
   for i, topic in ipairs(topics) do list[i] = {name = topic.name, summary = topic.about} end
   add_lines(page, list)
   page[#page + 1] = ""
-  add_text(page, [[help "layers" lists a topic, help "Conv2D" tells of a function or class, help(model) of a value;
-a word that is none of these is looked for in all texts. ?Conv2D is the same at the prompt. In examples, layers is
-cnn.layers.]])
+  add_text(page, [[help "start" shows a first session, help "layers" lists a topic, help "Conv2D" tells of a function
+or class, help(model) of a value; a word that is none of these is looked for in all texts. ?Conv2D is the same at the
+prompt.]])
+end
+
+local function add_first_session(page)
+  page[#page + 1] = bold "A first session" .. ", line by line"
+  page[#page + 1] = ""
+  add_example(page, first_session)
+  page[#page + 1] = ""
+  add_text(page, [[Ctrl-C stops a training; the model keeps what it has learnt, and fit goes on from there. Tab
+completes names and arguments. ?fit tells more of a line; Ctrl-D leaves.]])
 end
 
 local function add_topic(page, topic)
@@ -526,17 +558,19 @@ local function add_module(page, name)
   for _, topic in ipairs(topics) do
     if "cnn." .. topic.name == name then return add_topic(page, topic) end
   end
-  add_list(page, starting(name .. "."))
+  local list = starting(name .. ".")
+  if #list == 1 then add_entry(page, list[1]) else add_list(page, list) end
 end
 
 local function add_name(page, name)
+  if name == "start" then return add_first_session(page) end
   for _, topic in ipairs(topics) do
     if topic.name == name then return add_topic(page, topic) end
   end
   local list = candidates(name)
   local _, module = find_module(name)
   if #list == 1 and list[1].kind == "object" then
-    add_object(page, name)
+    add_object(page, list[1].name)
   elseif #list == 1 then
     add_entry(page, list[1])
   elseif #list > 1 then

@@ -1,7 +1,8 @@
 /* Lines from the user, by libedit where standard input and output are a terminal with a cursor.
  *
  * The terminal is raw, and signals are handled here, only while a line is edited: outside of lines_read everything is
- * as the program found it. A signal that ends or stops the program first puts the terminal back in order.
+ * as the program found it, but that Ctrl-C writes no ^C. A signal that ends or stops the program first puts the
+ * terminal back in order.
  *
  * A pasted text comes in brackets (bracketed paste) and is put into the line as it is, with its line ends and tabs; a
  * recalled entry may have several lines, too. Up and Down move in such a text before they leave it.
@@ -547,6 +548,7 @@ bool lines_start(lines_completer completer) {
     editor = entries ? el_init("cnnlua", stdin, stdout, stderr) : NULL;
     if (!editor) return false;
     el_set(editor, EL_SIGNAL, 0);
+    el_set(editor, EL_SETTY, "-x", "-echoctl", NULL); /* a ^C would move what a training draws */
     without_shifts();
     el_set(editor, EL_GETCFN, read_key);
     el_set(editor, EL_PROMPT_ESC, get_prompt, LITERAL);

@@ -472,9 +472,8 @@ image:expand_dims(1):shape()       --> {1, 28, 28}
 static int expand_dims(lua_State *L) {
     const cnn_tensor *t = lcnn_to_tensor(L, 1);
     lcnn_args(L, 2, "expand_dims", (const char *const[]){"axis", NULL});
-    if (!lua_isinteger(L, 2))
-        lcnn_fail(L, "expand_dims: 'axis' must be an integer, got %s", lcnn_describe(L, 2));
-    int axis = lcnn_check_axis(L, lua_tointeger(L, 2), t->rank + 1, "expand_dims");
+    int axis =
+        lcnn_check_axis(L, lcnn_check_integer(L, 2, "expand_dims", "axis"), t->rank + 1, "expand_dims");
     int64_t sizes[CNN_MAX_RANK + 1];
     for (int i = 0; i <= t->rank; i++) sizes[i] = i < axis ? t->shape[i] : i == axis ? 1 : t->shape[i - 1];
     if (t->rank == CNN_MAX_RANK) lcnn_fail(L, "expand_dims: a tensor has at most %d axes", CNN_MAX_RANK);
@@ -928,10 +927,9 @@ static int traced_join(lua_State *L, bool stacked, int count, int axis) {
 
 /* The tensors listed at 1, put together along the axis at 2 (1). */
 static int join(lua_State *L, const char *who, bool stacked) {
-    int count = push_parts(L, who), whole = 1;
+    int count = push_parts(L, who);
     bool traced = false;
-    lua_Integer axis = lua_isnil(L, 2) ? 1 : lua_tointegerx(L, 2, &whole);
-    if (!whole) lcnn_fail(L, "%s: 'axis' must be an integer, got %s", who, lcnn_describe(L, 2));
+    int64_t axis = lua_isnil(L, 2) ? 1 : lcnn_check_integer(L, 2, who, "axis");
     int from_0 = lcnn_check_axis(L, axis, lcnn_check_tensor(L, 3)->rank + stacked, who);
     for (int i = 0; i < count && !traced; i++) traced = lcnn_traced(L, 3 + i) && !is_whole(L, 3 + i);
     if (traced) return traced_join(L, stacked, count, from_0);

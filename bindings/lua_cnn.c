@@ -213,6 +213,13 @@ double lcnn_check_number(lua_State *L, int arg, const char *who, const char *nam
     return lua_tonumber(L, arg);
 }
 
+int64_t lcnn_check_integer(lua_State *L, int arg, const char *who, const char *name) {
+    int whole = 0;
+    int64_t value = lua_type(L, arg) == LUA_TNUMBER ? lua_tointegerx(L, arg, &whole) : 0;
+    if (!whole) lcnn_fail(L, "%s: '%s' must be an integer, got %s", who, name, lcnn_describe(L, arg));
+    return value;
+}
+
 bool lcnn_opt_boolean(lua_State *L, int arg, const char *who, const char *name, bool fallback) {
     if (lua_isnoneornil(L, arg)) return fallback;
     if (!lua_isboolean(L, arg))

@@ -80,6 +80,7 @@ const char *lcnn_check_path(lua_State *L, int arg, const char *who, const char *
 /* ---- values and arguments ------------------------------------------------------------------------------ */
 
 double lcnn_check_number(lua_State *L, int arg, const char *who, const char *name);
+int64_t lcnn_check_integer(lua_State *L, int arg, const char *who, const char *name);
 bool lcnn_opt_boolean(lua_State *L, int arg, const char *who, const char *name, bool fallback);
 /* A dtype by name at arg, or fallback when nil or absent. */
 cnn_dtype lcnn_opt_dtype(lua_State *L, int arg, const char *who, cnn_dtype fallback);

@@ -342,19 +342,12 @@ static int image_dataset_from_directory(lua_State *L) {
 
 /* ---- made from others ---------------------------------------------------------------------------------- */
 
-static int64_t check_integer(lua_State *L, int arg, const char *who, const char *name) {
-    int whole = 0;
-    lua_Integer value = lua_type(L, arg) == LUA_TNUMBER ? lua_tointegerx(L, arg, &whole) : 0;
-    if (!whole) lcnn_fail(L, "%s: '%s' must be an integer, got %s", who, name, lcnn_describe(L, arg));
-    return value;
-}
-
 /* The number at arg; fallback if there is none or, as Keras's users have it, -1 or infinity. */
 static int64_t opt_count(lua_State *L, int arg, const char *who, const char *name, int64_t fallback) {
     if (lua_isnil(L, arg)) return fallback;
     if (lua_type(L, arg) == LUA_TNUMBER && (lua_tonumber(L, arg) == -1 || lua_tonumber(L, arg) == HUGE_VAL))
         return fallback;
-    return check_integer(L, arg, who, name);
+    return lcnn_check_integer(L, arg, who, name);
 }
 
 /* Pushes what tostring calls a function or object that maps. */
@@ -430,7 +423,7 @@ for x in dataset:batch(2):iter() do print(x) end
 static int batch(lua_State *L) {
     lcnn_check_dataset(L, 1);
     lcnn_args(L, 2, "batch", (const char *const[]){"batch_size", "drop_remainder", NULL});
-    int64_t size = check_integer(L, 2, "batch", "batch_size");
+    int64_t size = lcnn_check_integer(L, 2, "batch", "batch_size");
     bool drop = lcnn_opt_boolean(L, 3, "batch", "drop_remainder", false);
     cnn_dataset **box = new_step(L, lua_pushfstring(L, "batch(%I)", (LUAI_UACINT)size));
     lcnn_check(L, cnn_dataset_batch(box, lcnn_check_dataset(L, 1), size, drop));
@@ -455,10 +448,10 @@ static int shuffle(lua_State *L) {
     lcnn_check_dataset(L, 1);
     lcnn_args(L, 2, "shuffle",
               (const char *const[]){"buffer_size", "seed", "reshuffle_each_iteration", NULL});
-    int64_t buffer = lua_isnil(L, 2) ? 0 : check_integer(L, 2, "shuffle", "buffer_size");
+    int64_t buffer = lua_isnil(L, 2) ? 0 : lcnn_check_integer(L, 2, "shuffle", "buffer_size");
     if (buffer < 1 && !lua_isnil(L, 2))
         lcnn_fail(L, "shuffle: 'buffer_size' must be at least 1, got %I", (LUAI_UACINT)buffer);
-    uint64_t seed = lua_isnil(L, 3) ? 0 : (uint64_t)check_integer(L, 3, "shuffle", "seed");
+    uint64_t seed = lua_isnil(L, 3) ? 0 : (uint64_t)lcnn_check_integer(L, 3, "shuffle", "seed");
     bool reshuffle = lcnn_opt_boolean(L, 4, "shuffle", "reshuffle_each_iteration", true);
     const char *text = buffer > 0 ? lua_pushfstring(L, "shuffle(%I)", (LUAI_UACINT)buffer) : "shuffle()";
     cnn_dataset **box = new_step(L, text);
@@ -632,7 +625,7 @@ print(x, y)
 static int iterate(lua_State *L) {
     cnn_dataset *dataset = lcnn_check_dataset(L, 1);
     lcnn_args(L, 2, "iter", (const char *const[]){"workers", NULL});
-    int64_t workers = lua_isnil(L, 2) ? 0 : check_integer(L, 2, "iter", "workers");
+    int64_t workers = lua_isnil(L, 2) ? 0 : lcnn_check_integer(L, 2, "iter", "workers");
     if (!lua_isnil(L, 2) && (workers < 1 || workers > INT32_MAX))
         lcnn_fail(L, "iter: 'workers' must be at least 1, got %I", (LUAI_UACINT)workers);
     loop *it = lua_newuserdatauv(L, sizeof *it, 0);

@@ -57,13 +57,6 @@ static double number(lua_State *L, int arg, const char *who, const char *name, d
     return value;
 }
 
-static lua_Integer integer(lua_State *L, int arg, const char *name) {
-    int whole = 0;
-    lua_Integer value = lua_type(L, arg) == LUA_TNUMBER ? lua_tointegerx(L, arg, &whole) : 0;
-    if (!whole) lcnn_fail(L, "rng:integer: '%s' must be an integer, got %s", name, lcnn_describe(L, arg));
-    return value;
-}
-
 /* In [0, 1), all 53 bits. */
 static double unit(cnn_random *random) {
     return (double)(cnn_random_bits(random) >> 11) * 0x1p-53;
@@ -122,7 +115,8 @@ rng:integer(6, 1)      --> error: rng:integer: 'low' must not be above 'high', g
 static int whole(lua_State *L) {
     lua_settop(L, 3);
     cnn_random *random = check_rng(L, 1);
-    lua_Integer low = integer(L, 2, "low"), high = integer(L, 3, "high");
+    lua_Integer low = lcnn_check_integer(L, 2, "rng:integer", "low");
+    lua_Integer high = lcnn_check_integer(L, 3, "rng:integer", "high");
     if (low > high)
         lcnn_fail(L, "rng:integer: 'low' must not be above 'high', got %I and %I", (LUAI_UACINT)low,
                   (LUAI_UACINT)high);
@@ -175,10 +169,7 @@ static int new_generator(lua_State *L) {
         lcnn_push_rng(L, cnn_random_split(NULL));
         return 1;
     }
-    int is_whole = 0;
-    lua_Integer seed = lua_type(L, 1) == LUA_TNUMBER ? lua_tointegerx(L, 1, &is_whole) : 0;
-    if (!is_whole) lcnn_fail(L, "generator: 'seed' must be an integer, got %s", lcnn_describe(L, 1));
-    lcnn_push_rng(L, (cnn_random){.key = (uint64_t)seed});
+    lcnn_push_rng(L, (cnn_random){.key = (uint64_t)lcnn_check_integer(L, 1, "generator", "seed")});
     return 1;
 }
 

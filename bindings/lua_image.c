@@ -1,5 +1,5 @@
-/* cnn.image: picture files, resizing, colour, many pictures in one; and what plot.lua needs of C, in the table
- * cnn.image.system, which it takes for itself. */
+/* cnn.image: picture files, resizing, colour, many pictures in one; and what the prelude needs of C, in the table
+ * cnn.image.system, which show.lua, the last of it, takes away. */
 #include "lua_cnn.h"
 #include "base/file.h"
 #include "base/status.h"
@@ -9,18 +9,11 @@
 #include <limits.h>
 #include <math.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 /* ---- arguments ----------------------------------------------------------------------------------------- */
 
-static lua_Integer opt_integer(lua_State *L, int arg, const char *who, const char *name,
-                               lua_Integer fallback) {
-    if (lua_isnil(L, arg)) return fallback;
-    int whole = 0;
-    lua_Integer value = lua_type(L, arg) == LUA_TNUMBER ? lua_tointegerx(L, arg, &whole) : 0;
-    if (!whole) lcnn_fail(L, "%s: '%s' must be an integer, got %s", who, name, lcnn_describe(L, arg));
-    return value;
+static int64_t opt_integer(lua_State *L, int arg, const char *who, const char *name, int64_t fallback) {
+    return lua_isnil(L, arg) ? fallback : lcnn_check_integer(L, arg, who, name);
 }
 
 /* The position of a word in words, NULL-terminated; fallback if not given. */
@@ -69,7 +62,7 @@ cnn.image.load "none.png"            --> error: image.load: cannot read none.png
 static int image_load(lua_State *L) {
     lcnn_args(L, 1, "image.load", (const char *const[]){"path", "channels", NULL});
     const char *path = lcnn_check_path(L, 1, "image.load", "path");
-    lua_Integer channels = opt_integer(L, 2, "image.load", "channels", 0);
+    int64_t channels = opt_integer(L, 2, "image.load", "channels", 0);
     cnn_tensor *image;
     return lcnn_push_result(
         L, cnn_image_load(&image, path, channels < 0 || channels > 9 ? -1 : (int)channels), &image);
@@ -95,7 +88,7 @@ static int image_save(lua_State *L) {
     lcnn_args(L, 1, "image.save", (const char *const[]){"path", "image", "scale", "quality", NULL});
     const char *path = lcnn_check_path(L, 1, "image.save", "path");
     bool scale = lcnn_opt_boolean(L, 3, "image.save", "scale", false);
-    lua_Integer quality = opt_integer(L, 4, "image.save", "quality", 95);
+    int64_t quality = opt_integer(L, 4, "image.save", "quality", 95);
     cnn_tensor *image = check_images(L, 2, "image.save", "image");
     lcnn_check(L, cnn_image_save(path, image, scale, quality < 1 || quality > 100 ? -1 : (int)quality));
     return 0;
@@ -296,15 +289,6 @@ static int write_file(lua_State *L) {
     return 0;
 }
 
-/* system.terminal(): columns and rows of the terminal that output goes to; nothing if it does not. */
-static int terminal(lua_State *L) {
-    struct winsize size;
-    if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0) return 0;
-    lua_pushinteger(L, size.ws_col ? size.ws_col : 80);
-    lua_pushinteger(L, size.ws_row ? size.ws_row : 24);
-    return 2;
-}
-
 /* system.range(tensor): the smallest and the largest of its finite elements; nothing if there is none. */
 static int range(lua_State *L) {
     const cnn_tensor *t = lcnn_check_eager(L, 1, "plot");
@@ -352,8 +336,8 @@ static const luaL_Reg image_functions[] = {{"load", image_load},     {"save", im
                                            {"grid", image_grid},     {NULL, NULL}};
 
 static const luaL_Reg system_functions[] = {
-    {"fail", fail},         {"describe", describe}, {"unknown", unknown},     {"write_file", write_file},
-    {"terminal", terminal}, {"range", range},       {"histogram", histogram}, {NULL, NULL}};
+    {"fail", fail},   {"describe", describe},   {"unknown", unknown}, {"write_file", write_file},
+    {"range", range}, {"histogram", histogram}, {NULL, NULL}};
 
 int lcnn_open_image(lua_State *L) {
     luaL_getsubtable(L, 1, "image");

@@ -1061,8 +1061,8 @@ static int model_newindex(lua_State *L) {
 
 static int model_tostring(lua_State *L) {
     const cnn_model *model = lcnn_check_model(L, 1);
-    lua_pushfstring(L, "<%s '%s', %d layers>", model->layer.class->name, model->layer.name,
-                    model->layer_count);
+    lua_pushfstring(L, "<%s '%s', %d layer%s>", model->layer.class->name, model->layer.name,
+                    model->layer_count, model->layer_count == 1 ? "" : "s");
     return 1;
 }
 

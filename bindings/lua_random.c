@@ -7,10 +7,7 @@
 /* The generator that the seed at index asks for; NULL, the default one, if it is nil. */
 static cnn_random *choose(lua_State *L, int index, const char *who, cnn_random *own) {
     if (lua_isnoneornil(L, index)) return NULL;
-    int whole = 0;
-    lua_Integer seed = lua_type(L, index) == LUA_TNUMBER ? lua_tointegerx(L, index, &whole) : 0;
-    if (!whole) lcnn_fail(L, "%s: 'seed' must be an integer, got %s", who, lcnn_describe(L, index));
-    *own = (cnn_random){.key = (uint64_t)seed};
+    *own = (cnn_random){.key = (uint64_t)lcnn_check_integer(L, index, who, "seed")};
     return own;
 }
 

@@ -249,8 +249,8 @@ static int seconds(lua_State *L) {
     return 1;
 }
 
-/* system.keep_live(function): what fit calls at verbose = 3, with its callbacks; see prelude/live.lua. */
-static int keep_live(lua_State *L) {
+/* system.set_live(function): what fit calls at verbose = 3, with its callbacks; see prelude/live.lua. */
+static int set_live(lua_State *L) {
     luaL_checktype(L, 1, LUA_TFUNCTION);
     lua_settop(L, 1);
     lua_setfield(L, LUA_REGISTRYINDEX, LCNN_LIVE);
@@ -260,8 +260,8 @@ static int keep_live(lua_State *L) {
 /* ---- opening ------------------------------------------------------------------------------------------------- */
 
 static const luaL_Reg functions[] = {
-    {"abilities", abilities}, {"screen", screen},       {"paste", paste}, {"draw", draw},
-    {"seconds", seconds},     {"keep_live", keep_live}, {NULL, NULL}};
+    {"abilities", abilities}, {"screen", screen},     {"paste", paste}, {"draw", draw},
+    {"seconds", seconds},     {"set_live", set_live}, {NULL, NULL}};
 
 int lcnn_open_show(lua_State *L) {
     luaL_getsubtable(L, 1, "image");

@@ -30,7 +30,7 @@ static bool want_traceback;
 static const char usage[] =
     "usage: cnnlua [option]… [script [argument]…]\n"
     "  -e STATEMENT   run it\n"
-    "  -i             go on with the prompt after the script\n"
+    "  -i             go on with the prompt after the script; fields of its result become globals\n"
     "  -l NAME        require module NAME into the global NAME; -l g=NAME into the global g\n"
     "  -v             show the version; show tracebacks of errors\n"
     "  -E             ignore the environment variables LUA_INIT, LUA_PATH, LUA_CPATH\n"
@@ -178,7 +178,28 @@ static int run_init(lua_State *L) {
     return run_string(L, init, name);
 }
 
-static int run_script(lua_State *L, char **argv) {
+/* The fields of a script's result become globals for the prompt that follows, where there are none of their names; the
+ * result itself is _, as that of any expression. */
+static void keep_result(lua_State *L) {
+    if (!lua_istable(L, -1)) return;
+    lua_pushvalue(L, -1);
+    lua_setglobal(L, "_");
+    lua_pushglobaltable(L);
+    for (lua_pushnil(L); lua_next(L, -3);) {
+        lua_pushvalue(L, -2);
+        bool missing = lua_type(L, -1) == LUA_TSTRING && lua_rawget(L, -4) == LUA_TNIL;
+        lua_pop(L, 1);
+        lua_pushvalue(L, -2);
+        lua_insert(L, -2);
+        if (missing)
+            lua_rawset(L, -4);
+        else
+            lua_pop(L, 2);
+    }
+    lua_pop(L, 1);
+}
+
+static int run_script(lua_State *L, char **argv, bool interactive) {
     const char *name = strcmp(argv[0], "-") == 0 && strcmp(argv[-1], "--") != 0 ? NULL : argv[0];
     int status = luaL_loadfile(L, name);
     if (status != LUA_OK) return report(L, status);
@@ -187,7 +208,9 @@ static int run_script(lua_State *L, char **argv) {
         luaL_checkstack(L, 3, "too many arguments to script");
         lua_pushstring(L, argv[count + 1]);
     }
-    return report(L, program_call(L, count, 0));
+    status = report(L, program_call(L, count, interactive ? 1 : 0));
+    if (status == LUA_OK && interactive) keep_result(L);
+    return status;
 }
 
 /* ---- the command line ---------------------------------------------------------------------------------- */
@@ -327,7 +350,7 @@ static int program(lua_State *L) {
     if (o.warnings) lua_warning(L, "@on", 0);
     if (o.environment && run_init(L) != LUA_OK) return 0;
     if (run_options(L, argv, o.script) != LUA_OK) return 0;
-    if (o.script < argc && run_script(L, argv + o.script) != LUA_OK) {
+    if (o.script < argc && run_script(L, argv + o.script, o.interactive) != LUA_OK) {
         if (!o.interactive) return 0;
     }
     bool nothing = o.script == argc && !o.statements && !o.version;

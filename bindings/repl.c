@@ -295,10 +295,8 @@ static input cut_text(lua_State *L) {
 
 /* ---- results --------------------------------------------------------------------------------------------- */
 
-/* The terminal has written ^C where it was. */
 static void show_error(lua_State *L) {
     const char *message = lua_tostring(L, -1);
-    if (edited && message && ends_with(message, "interrupted!")) fputs("\n", stdout);
     fflush(stdout);
     fprintf(stderr, "%s%s%s\n", error_color ? "\033[31m" : "",
             message ? message : "(error object is not a string)", error_color ? "\033[0m" : "");
@@ -319,12 +317,24 @@ static void show_results(lua_State *L) {
     if (program_call(L, count, 0) != LUA_OK) show_error(L);
 }
 
+/* What a chunk shows of its own accord, print need not show again. */
+static void forget_told(lua_State *L) {
+    push_module_part(L, "repl");
+    if (lua_type(L, -1) == LUA_TTABLE) {
+        lua_pushliteral(L, "told");
+        lua_pushnil(L);
+        lua_rawset(L, -3);
+    }
+    lua_pop(L, 1);
+}
+
 /* Runs one chunk after the other, up to an error. An interruption nothing has answered by now came too late. */
 static void run_chunks(lua_State *L) {
     int status = LUA_OK;
     lua_Integer count = luaL_len(L, CHUNKS);
     for (lua_Integer i = 1; i <= count && status == LUA_OK; i++) {
         lua_settop(L, CHUNKS);
+        forget_told(L);
         status = lua_rawgeti(L, CHUNKS, i) == LUA_TFUNCTION ? program_call(L, 0, LUA_MULTRET) : LUA_ERRSYNTAX;
         if (status == LUA_OK)
             show_results(L);

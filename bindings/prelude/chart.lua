@@ -120,6 +120,18 @@ local function share(value, range, log)
   return value > 0 and math.log(value / range[1]) / math.log(range[2] / range[1]) or 0 / 0
 end
 
+-- A round step that makes at most `most` ticks of a span: 1, 2 or 5 times a power of ten.
+local function round_step(span, most)
+  local step = 10 ^ math.floor(math.log(span / most, 10))
+  for _, factor in ipairs {2, 2.5, 2} do
+    if span / step <= most then break end
+    step = step * factor
+  end
+  return step
+end
+
+system.share, system.round_step = share, round_step -- for plot.lua
+
 local function decimals_of(step)
   local decimals = 0
   while decimals < 9 and math.abs(step * 10 ^ decimals - math.floor(step * 10 ^ decimals + 0.5)) > 1e-6 do
@@ -131,11 +143,7 @@ end
 -- Round values within a range, at most so many, and how they are written.
 local function linear_ticks(range, most, whole)
   local span = range[2] - range[1]
-  local step = 10 ^ math.floor(math.log(span / most, 10))
-  for _, factor in ipairs {2, 2.5, 2} do -- 1, 2, 5, 10
-    if span / step <= most then break end
-    step = step * factor
-  end
+  local step = round_step(span, most)
   if whole then step = math.max(1, math.floor(step + 0.5)) end
   local largest = math.max(math.abs(range[1]), math.abs(range[2]))
   local format = ("%%.%df"):format(decimals_of(step))

@@ -469,12 +469,16 @@ local function in_columns(list, columns, rows)
     for i = row, #list, down do line[#line + 1] = list[i] .. (" "):rep(widest + 2 - widths[i]) end
     lines[row] = table.concat(line):gsub("%s+$", "")
   end
-  if shown < down then lines[#lines + 1] = #list > MOST and "… and many more" or ("… %d in all"):format(#list) end
+  if shown < down then
+    lines[#lines + 1] = #list > MOST and "… and many more" or ("… %d in all: Tab shows them"):format(#list)
+  end
   return table.concat(lines, "\n")
 end
 
+local asked -- the text before the cursor when the last list was shown
+
 -- What Tab does: how many bytes before the cursor go, what comes in their place, and what is shown below the line;
--- nil where there is nothing.
+-- nil where there is nothing. A list that the screen has no room for is cut, unless it is asked for twice.
 function repl.suggest(before, line, cursor, columns, rows)
   local from, list = repl.complete(line, cursor, before)
   if #list == 0 then return nil end
@@ -487,5 +491,7 @@ function repl.suggest(before, line, cursor, columns, rows)
   if #list == 1 then return nil end
   local shown = {}
   for i, text in ipairs(list) do shown[i] = text:gsub(" = $", ""):gsub("^%.", "") end
-  return 0, nil, in_columns(shown, columns, math.max(3, rows - 4))
+  local again = asked == line:sub(1, cursor) and #list <= MOST
+  asked = line:sub(1, cursor)
+  return 0, nil, in_columns(shown, columns, again and #list or math.max(3, rows - 4))
 end

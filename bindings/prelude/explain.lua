@@ -65,11 +65,11 @@ local function arguments(who, names, ...)
       if entry[2]:find "!" then fail(("%s: '%s' is missing"):format(who, name)) end
       value = entry[3]
     elseif not kind[2](value) then
-      local text = type(value) == "string" and ("%q"):format(value) or tostring(value)
-      fail(("%s: '%s' must be %s, got %s"):format(who, name, kind[1], text))
+      fail(("%s: '%s' must be %s, got %s"):format(who, name, kind[1], system.describe(value)))
     end
     values[name] = value
   end
+  cnn.repl.told = values.show and not values.file or nil
   return values
 end
 
@@ -107,9 +107,9 @@ local function width_of(text)
   return (select(2, system.fit_text(text, math.maxinteger)))
 end
 
--- Draws on paper of so many pixels, measured from its upper left corner: the picture (bytes [H,W,3]) there, then bars
--- {x, y, width, height} and texts {x, y, text, align}.
-local function draw(file, width, height, picture, texts, bars)
+-- Draws to the file, on paper of so many pixels, measured from its upper left corner: the picture (bytes [H,W,3])
+-- there, then bars {x, y, width, height} and texts {x, y, text, align}.
+local function draw(a, width, height, picture, texts, bars)
   local name = os.tmpname()
   local picture_name = name .. ".png"
   cnn.image.save(picture_name, picture)
@@ -128,14 +128,14 @@ local function draw(file, width, height, picture, texts, bars)
   end
   lines[#lines + 1] = ("plot '%s' binary filetype=png origin=(0.5,%g) with rgbimage notitle"):format(
     picture_name, height - #picture + 0.5)
-  local done, message = pcall(system.gnuplot, file, width, height, lines)
+  local done, message = pcall(system.gnuplot, a.who, a.file, width, height, lines)
   os.remove(name)
   os.remove(picture_name)
   if not done then error(message, 0) end
 end
 
 -- Pictures [H,W,3] in rows and columns, with a line of text below each.
-local function draw_labelled(file, pictures, labels, columns)
+local function draw_labelled(a, pictures, labels, columns)
   local letter, line, gap = 8, 26, 8 -- pixels: a letter's width, a line's height
   local height, width = table.unpack(pictures[1]:shape())
   local cell = width
@@ -153,7 +153,7 @@ local function draw_labelled(file, pictures, labels, columns)
                 "center"}
   end
   local size = sheet:shape()
-  draw(file, size[2], size[1], sheet, texts)
+  draw(a, size[2], size[1], sheet, texts)
 end
 
 -- The columns of a grid that is nearly square and, if it can be, full.
@@ -172,7 +172,7 @@ local function show(a, pictures, labels, size)
   for i, picture in ipairs(pictures) do list[i] = drawable(picture) end
   if labels and not a.file then return cnn.show(list, {labels = labels, columns = columns}) end
   for i, picture in ipairs(list) do list[i] = enlarge(picture, size) end
-  if labels then return draw_labelled(a.file, list, labels, columns) end
+  if labels then return draw_labelled(a, list, labels, columns) end
   local sheet = cnn.image.grid{list, columns = columns, padding = 4}
   if a.file then cnn.image.save(a.file, sheet) else cnn.show(sheet) end
 end
@@ -367,10 +367,10 @@ local function print_matrix(c, cells, names)
 end
 
 -- As a picture: the darker, the larger the part of its row.
-local function draw_matrix(file, c, cells, names)
+local function draw_matrix(a, c, cells)
   local ticks, longest = {}, 0
   for i = 1, c.classes do
-    local name = name_of(names, i - 1)
+    local name = name_of(a.class_names, i - 1)
     ticks[i] = system.quote(name) .. " " .. i - 1
     longest = math.max(longest, width_of(name))
   end
@@ -400,7 +400,7 @@ local function draw_matrix(file, c, cells, names)
   lines[#lines + 1] = "EOD"
   lines[#lines + 1] = "plot $cells using 1:2:3 with image" ..
     (written and ", $cells using 1:2:(stringcolumn(4)):5 with labels textcolor rgb variable" or "")
-  system.gnuplot(file, width, height, lines)
+  system.gnuplot(a.who, a.file, width, height, lines)
 end
 
 local answer_arguments = {
@@ -420,8 +420,8 @@ local matrix_arguments = with(answer_arguments, {
 --- How often which class was taken for which: rows are true labels, columns predicted ones.
 -- Without `file` it is printed, what was right in green; a picture is coloured by each row's shares.
 --
--- Labels may be whole numbers from 0 or one-hot rows. A model's only output is the probability of the second of two
--- classes, said above 0.5. An output that is no softmax or sigmoid and does not add up to 1 is taken for scores.
+-- Labels may be whole numbers from 0 or one-hot rows. Where a model gives one number, that is the probability of the
+-- second of two classes. An output that is no softmax or sigmoid and does not add up to 1 is taken for scores.
 -- @function cnn.explain.confusion_matrix
 -- @tparam[opt] model model that predicts; or else `y_true` and `y_pred` are given
 -- @tparam[opt] tensor|dataset x samples; or batches of samples and labels, gone through once
@@ -467,7 +467,7 @@ function explain.confusion_matrix(...)
     for j, value in ipairs(row) do cells[i][j] = (a.normalize and "%.2f" or "%d"):format(value) end
   end
   if a.file then
-    draw_matrix(a.file, c, cells, a.class_names)
+    draw_matrix(a, c, cells)
   elseif a.show then
     print_matrix(c, cells, a.class_names)
   end
@@ -553,7 +553,7 @@ end
 
 --- The mistakes of which the model was surest.
 -- They are shown with what they are, what they were taken for, and how probable that was said to be: `4 → 9  98%`.
--- Where many are right as they were labelled, look at the labels of the data.
+-- Where many of the predictions look right, it is the labels of the data that are wrong.
 -- @function cnn.explain.most_confused
 -- @tparam model model
 -- @tparam tensor|dataset x pictures {n, height, width(, channels)}; or batches of pictures and labels
@@ -650,7 +650,7 @@ local predict_arguments = {
 }
 
 -- The picture with bars to its right.
-local function draw_bars(file, picture, list)
+local function draw_bars(a, picture, list)
   local line, letter, bar = 30, 8, 220
   local names = 0
   for _, entry in ipairs(list) do names = math.max(names, width_of(entry.name)) end
@@ -665,7 +665,7 @@ local function draw_bars(file, picture, list)
     texts[2 * i - 1] = {left, y, entry.name, "right"}
     texts[2 * i] = {left + 16 + length, y, ("%.1f%%"):format(100 * entry.probability), "left"}
   end
-  draw(file, width, height, picture, texts, bars)
+  draw(a, width, height, picture, texts, bars)
 end
 
 local function print_bars(list)
@@ -711,7 +711,7 @@ function explain.predict(...)
   end)
   for i = #list, a.top + 1, -1 do list[i] = nil end
   if a.file then
-    draw_bars(a.file, enlarge(drawable(network.picture), 160), list)
+    draw_bars(a, enlarge(drawable(network.picture), 160), list)
   elseif a.show then
     local picture = drawable(network.picture)
     cnn.show(picture, {width = math.min(picture:shape(2), 40)})
@@ -722,7 +722,6 @@ end
 
 -- For explain_inside.lua.
 explain.shared = {
-  arguments = arguments, study = study, show = show, drawable = drawable, fail = fail,
-  as_probabilities = as_probabilities, check_names = check_names, name_of = name_of, percent = percent,
-  unknown = system.unknown,
+  arguments = arguments, study = study, show = show, drawable = drawable, as_probabilities = as_probabilities,
+  check_names = check_names, name_of = name_of, percent = percent,
 }

@@ -8,7 +8,8 @@ local cnn = ...
 local explain = cnn.explain
 local graph, shared = explain.system, explain.shared
 explain.system, explain.shared = nil, nil
-local arguments, study, show, fail = shared.arguments, shared.study, shared.show, shared.fail
+local arguments, study, show = shared.arguments, shared.study, shared.show
+local fail, unknown = cnn.image.system.fail, cnn.image.system.unknown
 
 -- ---- layers ------------------------------------------------------------------------------------------------
 
@@ -44,7 +45,7 @@ local function call_of(who, model, calls, layer)
   if found then return found end
   local names = {}
   for _, call in ipairs(calls) do names[call.layer.name] = true end
-  shared.unknown(who, "there is no layer", by_name and layer or layer.name, names)
+  unknown(who, "there is no layer", by_name and layer or layer.name, names)
 end
 
 local function shape_text(tensor)
@@ -111,7 +112,7 @@ local function differentiate(network, images, label, inside)
       network.who, shape_text(scores)))
   end
   local sum = scores:sum():item()
-  if sum - sum ~= 0 then fail(network.who .. ": the class scores are not finite; are the weights and the picture?") end
+  if sum - sum ~= 0 then fail(network.who .. ": the class scores are not finite; look at weights and picture") end
   local classes = math.max(shape[2], 2)
   shared.check_names(network.who, network.names, classes)
   if label and label >= classes then

@@ -3,14 +3,14 @@
 
 local cnn = ...
 
-local system, terminal = cnn.help, cnn.image.system.terminal
+local system, screen = cnn.help, cnn.image.system.screen
 local help = {}
 cnn.help = help
 
 local loaded
 
 local function inside()
-  loaded = loaded or system.chunk "help"(cnn, system, terminal)
+  loaded = loaded or system.chunk "help"(cnn, system, screen)
   return loaded
 end
 

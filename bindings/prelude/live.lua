@@ -136,7 +136,7 @@ function Live:finish()
 end
 
 -- Gives fit its callbacks with this one before them, and this one; nothing where the cursor cannot be moved.
-system.keep_live(function(callbacks)
+system.set_live(function(callbacks)
   local output = system.output(nil, io.stdout)
   if not output.movable or output.format == "none" then return end
   local live = setmetatable({epochs = {}, batches = {}, every = 1, finished = 0, step = 0, drawn = -math.huge,

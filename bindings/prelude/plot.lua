@@ -14,26 +14,23 @@ local function fail(format, ...)
   return system.fail(("plot: " .. format):format(...))
 end
 
-local function show(value)
-  return type(value) == "string" and ("%q"):format(value) or tostring(value)
-end
-
 -- ---- checking arguments -----------------------------------------------------------------------------------
 
--- Each takes a value and gives it back, or nothing and what was expected.
+-- Each takes a value and gives it back, or nil and what was expected.
 local function text(value)
   if type(value) == "number" then value = tostring(value) end
-  return type(value) == "string" and value, "a string"
+  return type(value) == "string" and value or nil, "a string"
 end
 
 local function boolean(value)
-  return type(value) == "boolean" and {value}, "true or false"
+  if type(value) ~= "boolean" then return nil, "true or false" end
+  return value
 end
 
 local function count_in(low, high)
   return function(value)
     local n = math.type(value) and math.tointeger(value)
-    return n and n >= low and n <= high and n, ("an integer from %d to %d"):format(low, high)
+    return n and n >= low and n <= high and n or nil, ("an integer from %d to %d"):format(low, high)
   end
 end
 
@@ -42,7 +39,7 @@ local function limits(value)
   for i = 1, good and 2 or 0 do
     good = good and math.type(value[i]) and value[i] - value[i] == 0
   end
-  return good and value[1] < value[2] and value, "{from, to}, two numbers in ascending order"
+  return good and value[1] < value[2] and value or nil, "{from, to}, two numbers in ascending order"
 end
 
 local function list_of(what, check)
@@ -53,7 +50,7 @@ local function list_of(what, check)
       list[i] = check(item)
       if not list[i] then return nil, what end
     end
-    return (#list > 0 or what == "names") and list, what
+    return (#list > 0 or what == "names") and list or nil, what
   end
 end
 
@@ -65,7 +62,7 @@ local function one_of(...)
 end
 
 local function color(value)
-  return type(value) == "string" and (value:find "^#%x%x%x%x%x%x$" or value:find "^%a[%w%-]*$") and value
+  return type(value) == "string" and (value:find "^#%x%x%x%x%x%x$" or value:find "^%a[%w%-]*$") and value or nil
 end
 
 local styles = {"lines", "points", "linespoints", "bars"}
@@ -79,6 +76,18 @@ local checks = {
   width = count_in(100, 10000), height = count_in(100, 10000),
 }
 
+-- What a table of checks makes of an argument.
+local function checked(who, all, name, value)
+  if not all[name] then system.unknown(who, "unknown argument", name, all) end
+  local result, expected = all[name](value)
+  if result == nil then
+    system.fail(("%s: '%s' must be %s, got %s"):format(who, name, expected, system.describe(value)))
+  end
+  return result
+end
+
+system.checks = {checked = checked, boolean = boolean, count_in = count_in} -- for show.lua
+
 -- ---- series -----------------------------------------------------------------------------------------------
 
 -- A series has y and x, lists of numbers where NaN is a gap; in a histogram `values`, a tensor.
@@ -88,13 +97,13 @@ local nan = 0 / 0
 local function number_of(value, where, i)
   if type(value) == "number" then return value - value == 0 and value or nan end
   if value == cnn.null then return nan end
-  return fail("%s: value %d must be a number, got %s", where, i, show(value))
+  return fail("%s: value %d must be a number, got %s", where, i, system.describe(value))
 end
 
 local function numbers(values, where)
   if cnn.is_tensor(values) then values = values:reshape{-1}:tolist() end
   if type(values) ~= "table" then
-    fail("%s must be a list of numbers or a tensor, got %s", where, show(values))
+    fail("%s must be a list of numbers or a tensor, got %s", where, system.describe(values))
   end
   local list = {}
   for i = 1, #values do list[i] = number_of(values[i], where, i) end
@@ -129,7 +138,7 @@ local function line_series(given, where)
   if is_series_table(given) then
     for key in pairs(given) do
       if key ~= "x" and key ~= "y" and key ~= "label" then
-        fail("%s: unknown field %s; a series has x, y and label", where, show(key))
+        fail("%s: unknown field '%s'; a series has x, y and label", where, system.describe(key))
       end
     end
     x, y, label = given.x, given.y, given.label
@@ -191,16 +200,10 @@ local function read_panel(arguments)
   local panel = {series = {}}
   for key, value in pairs(arguments) do
     if type(key) == "string" then
-      if not checks[key] then system.unknown("plot", "unknown argument", key, checks) end
-      local good, expected = checks[key](value)
-      if not good then fail("'%s' must be %s, got %s", key, expected, show(value)) end
-      panel[key] = good
+      panel[key] = checked("plot", checks, key, value)
     elseif math.type(key) ~= "integer" or key < 1 or key > #arguments then
-      fail("an argument has the name %s", show(key))
+      fail("an argument has the name %s", system.describe(key))
     end
-  end
-  for _, name in ipairs {"logx", "logy", "grid"} do
-    panel[name] = panel[name] and panel[name][1]
   end
   if panel.grid == nil then panel.grid = true end
   panel.kind = panel.kind or "lines"
@@ -242,18 +245,6 @@ end
 
 local function plain_number(x)
   return x ~= x and "NaN" or ("%.12g"):format(x)
-end
-
--- A round step that makes at most `most` whole ticks of a span.
-local function whole_step(span, most)
-  local step = 1
-  while span / step > most do
-    for _, factor in ipairs {2, 2.5, 2} do -- 1, 2, 5, 10, …
-      step = step * factor
-      if span / step <= most then break end
-    end
-  end
-  return ("%d"):format(step)
 end
 
 local function all_whole(lists)
@@ -298,7 +289,7 @@ local function axis_range(lists, given, log, room)
     local factor = low == high and 2 or (high / low) ^ room
     return low / factor, high * factor
   end
-  local margin = low == high and math.max(math.abs(low) * 0.1, 0.5) or (high - low) * room
+  local margin = low == high and (low == 0 and 0.5 or math.abs(low) * 0.1) or (high - low) * room
   return low - margin, high + margin
 end
 
@@ -306,15 +297,11 @@ end
 
 -- Calls f with points along the lines, both coordinates from 0 to 1 across the picture.
 local function trace(panel, f)
-  local function scale(value, range, log)
-    if log then return math.log(value / range[1]) / math.log(range[2] / range[1]) end
-    return (value - range[1]) / (range[2] - range[1])
-  end
   for _, s in ipairs(panel.series) do
     local px, py
     local every = math.max(1, #s.y // 2000)
     for i = 1, #s.y, every do
-      local x, y = scale(s.x[i], panel.x_range, panel.logx), scale(s.y[i], panel.y_range, panel.logy)
+      local x, y = system.share(s.x[i], panel.x_range, panel.logx), system.share(s.y[i], panel.y_range, panel.logy)
       local steps = px == px and py == py and px and s.style ~= "points" and 8 or 1
       for k = 1, steps do
         f(px and x - (x - px) * (steps - k) / steps or x, py and y - (y - py) * (steps - k) / steps or y)
@@ -414,11 +401,11 @@ local function arrange(panel)
     bars.width = (high - low) / #panel.series[1].x
   else
     panel.x_whole = not panel.logx and all_whole(field(panel.series, "x"))
-    local x, y = extent(field(panel.series, "x"))
+    local low, high = extent(field(panel.series, "x"))
     local room = panel.has_points and 0.03 or 0
     panel.x_range = {axis_range(field(panel.series, "x"), panel.xlim, panel.logx, room)}
-    if panel.has_bars and not panel.xlim and not panel.logx and x then
-      panel.x_range = {x - bars.group * 0.6, y + bars.group * 0.6}
+    if panel.has_bars and not panel.xlim and not panel.logx and low then
+      panel.x_range = {low - bars.group * 0.6, high + bars.group * 0.6}
     end
   end
   panel.y_range = {axis_range(field(panel.series, "y"), panel.ylim, panel.logy, 0.05)}
@@ -457,7 +444,7 @@ local function axis_commands(out, panel, columns)
     for i, name in ipairs(panel.names) do ticks[i] = quote(tostring(name)) .. " " .. i end
     out("set xtics scale 0 (" .. table.concat(ticks, ", ") .. ")")
   elseif panel.x_whole then
-    out("set xtics " .. whole_step(panel.x_range[2] - panel.x_range[1], columns))
+    out(("set xtics %d"):format(math.max(1, system.round_step(panel.x_range[2] - panel.x_range[1], columns))))
   end
   if not panel.logy and (panel.kind == "hist" or panel.has_bars) and all_whole(field(panel.series, "y")) then
     local span = panel.y_range[2] - panel.y_range[1]
@@ -505,12 +492,13 @@ local function choose_device(ending, width, height, scale)
   return {terminal = devices[ending]:format(scale, width / inch, height / inch), ticks = math.max(width // 70, 2)}
 end
 
--- Runs gnuplot on a script; returns what `take` makes of the file that it drew.
-local function run_gnuplot(script, take)
+-- Runs gnuplot's commands; returns what `take` makes of the file that it drew.
+local function run_gnuplot(who, device, commands, take)
   local script_name, drawn_name = os.tmpname(), os.tmpname()
   local function attempt()
     local file = assert(io.open(script_name, "wb"))
-    assert(file:write(script:gsub("@OUTPUT@", drawn_name, 1), ""))
+    assert(file:write("set encoding utf8\nset terminal ", device.terminal, "\nset output '", drawn_name, "'\n",
+                      table.concat(commands, "\n"), "\nunset output\n"))
     assert(file:close())
     local pipe = assert(io.popen(("LC_ALL=C.UTF-8 gnuplot -d %s 2>&1 </dev/null"):format(script_name)))
     local messages = pipe:read "a"
@@ -525,24 +513,19 @@ local function run_gnuplot(script, take)
   local done, result, message = pcall(attempt)
   os.remove(script_name)
   os.remove(drawn_name)
-  if not done then fail("%s", result) end
-  return result or fail("%s", message)
+  if done and result then return result end
+  system.fail(who .. ": " .. (done and message or result))
 end
 
 -- Panels side by side, drawn by gnuplot.
 local function draw_picture(panels, device, take)
   local lines = {}
   local function out(line) lines[#lines + 1] = line end
-  out "set encoding utf8"
-  out("set terminal " .. device.terminal)
-  out "set output '@OUTPUT@'"
   device.ticks = math.max(device.ticks // #panels, 2)
   if #panels > 1 then out(("set multiplot layout 1,%d"):format(#panels)) end
   for i, panel in ipairs(panels) do panel_commands(out, panel, i, device) end
   if #panels > 1 then out "unset multiplot" end
-  out "unset output"
-  out ""
-  return run_gnuplot(table.concat(lines, "\n"), take)
+  return run_gnuplot("plot", device, lines, take)
 end
 
 local function read_file(name)
@@ -550,19 +533,17 @@ local function read_file(name)
   return file:read "a"
 end
 
-local function ending_of(file)
+local function ending_of(who, file)
   local ending = (file:match "%.(%a+)$" or ""):lower()
-  return devices[ending] and ending or fail("%s: the name must end in .png, .svg or .pdf", file)
+  if not devices[ending] then system.fail(("%s: %s: the name must end in .png, .svg or .pdf"):format(who, file)) end
+  return ending
 end
 
 -- For explain.lua: draws what gnuplot's commands say, in so many pixels, to a file; texts in them went through quote.
 system.quote = quote
-function system.gnuplot(file, width, height, commands)
-  local lines = {"set encoding utf8", "set terminal " .. choose_device(ending_of(file), width, height, 1).terminal,
-                 "set output '@OUTPUT@'"}
-  table.move(commands, 1, #commands, #lines + 1, lines)
-  lines[#lines + 1] = "unset output\n"
-  system.write_file("explain", file, run_gnuplot(table.concat(lines, "\n"), read_file))
+function system.gnuplot(who, file, width, height, commands)
+  local device = choose_device(ending_of(who, file), width, height, 1)
+  system.write_file(who, file, run_gnuplot(who, device, commands, read_file))
 end
 
 local narrowest = 36 -- columns of a panel of text
@@ -587,7 +568,7 @@ end
 
 -- Draws panels side by side, to a file or the terminal.
 local function draw(panels, file, width, height)
-  local ending = file and ending_of(file)
+  local ending = file and ending_of("plot", file)
   for _, panel in ipairs(panels) do arrange(panel) end
   if not file then return draw_in_terminal(panels, width, height) end
   system.write_file("plot", file, draw_picture(panels, choose_device(ending, width, height, 1), read_file))
@@ -596,9 +577,12 @@ end
 
 -- ---- the functions ----------------------------------------------------------------------------------------
 
+local plotting = {}
+
 --- Plots lines, points, bars or histograms, in the terminal or to a file.
 -- Each positional argument is a series: a list of numbers, a tensor of one axis, or {x = …, y = …, label = …}. Without
--- x the values stand at 1, 2, …; strings as x name the places. What is not a finite number leaves a gap.
+-- x the values stand at 1, 2, …; strings as x name the places. What is not a finite number leaves a gap. A history,
+-- as fit returns it, is drawn by cnn.plot.history.
 --
 -- In a terminal that shows pictures (see cnn.show) the plot is one; in others, and in a pipe, it is drawn of
 -- characters, one for every 10 by 20 pixels, and no larger than the terminal.
@@ -639,6 +623,7 @@ local function plot(_, arguments, ...)
   if type(arguments) ~= "table" or select("#", ...) > 0 then
     fail "expected one table of series and options, as in plot{loss, val_loss, file = \"loss.png\"}"
   end
+  if type(rawget(arguments, "history")) == "table" then return plotting.history(arguments) end
   if is_series_table(arguments) then
     fail "expected a list of series, as in plot{{x = {1, 2}, y = {3, 4}}}"
   end
@@ -646,8 +631,6 @@ local function plot(_, arguments, ...)
   if panel.kind == "hist" then panel.ylabel = panel.ylabel or "count" end
   return draw({panel}, panel.file, panel.width or 800, panel.height or 500)
 end
-
-local plotting = {}
 
 -- The name under which curves stand in one panel: val_loss beside loss.
 local function curves_of(history, metric)
@@ -679,7 +662,7 @@ function plotting.history(history, options)
   options = options or {}
   if type(options) ~= "table" then options = {options} end
   local values = type(history) == "table" and (rawget(history, "history") or history)
-  if type(values) ~= "table" then fail("history: expected what fit returned, got %s", show(history)) end
+  if type(values) ~= "table" then fail("history: expected what fit returned, got %s", system.describe(history)) end
   local panels = {}
   local metrics = #options > 0 and options or {"loss"}
   for i, metric in ipairs(metrics) do
@@ -687,7 +670,7 @@ function plotting.history(history, options)
     for key, value in pairs(options) do
       if type(key) == "string" then arguments[key] = value end
     end
-    if not text(metric) then fail("history: a metric's name must be a string, got %s", show(metric)) end
+    if not text(metric) then fail("history: a metric's name must be a string, got %s", system.describe(metric)) end
     local series, legend = curves_of(values, metric)
     for k, curve in ipairs(series) do
       local epochs = rawget(history, "epoch")

@@ -283,10 +283,10 @@ function repl.format(value)
   return format_value(value, 0, {})
 end
 
--- Shows values, each on lines of its own.
+-- Shows values, each on lines of its own; in short after repl.told, when what there is to see has just been shown.
 function repl.print(...)
   for i = 1, select("#", ...) do
-    io.write(repl.format((select(i, ...))), "\n")
+    io.write(format_value((select(i, ...)), rawget(repl, "told") and MAX_DEPTH or 0, {}), "\n")
   end
 end
 

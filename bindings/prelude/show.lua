@@ -264,31 +264,21 @@ end
 
 -- ---- the function -----------------------------------------------------------------------------------------
 
-local function count_in(low, high)
-  return function(value)
-    local n = math.type(value) and math.tointeger(value)
-    return n and n >= low and n <= high, ("an integer from %d to %d"):format(low, high)
-  end
-end
+local checked, count_in = system.checks.checked, system.checks.count_in
 
-local function anything() return true end
+local function anything(value) return value end
 
-local options = {
+local checks = {
   images = anything, labels = anything, format = anything, -- looked at where they are used
   columns = count_in(1, most_pictures), width = count_in(1, most_cells), height = count_in(1, most_cells),
-  normalize = function(value) return type(value) == "boolean", "true or false" end,
-  title = function(value) return type(value) == "string", "a string" end,
+  normalize = system.checks.boolean,
+  title = function(value) return type(value) == "string" and value or nil, "a string" end,
 }
 
 local function read_options(given)
   local o = {}
   for name, value in pairs(given) do
-    if type(name) == "string" then
-      if not options[name] then system.unknown("show", "unknown argument", name, options) end
-      local good, expected = options[name](value)
-      if not good then fail("'%s' must be %s, got %s", name, expected, tostring(value)) end
-      o[name] = value
-    end
+    if type(name) == "string" then o[name] = checked("show", checks, name, value) end
   end
   o.labels = read_labels(o.labels)
   return o

@@ -13,14 +13,12 @@ version=$(sed -n 's/^#define CNN_VERSION "\(.*\)"/\1/p' core/cnn.h)
 archive=build/cnnlua-$version.tar.gz
 bad=0
 
-# check NAME COMMAND…: the command must succeed.
+# check NAME: the test of that name, a function, must succeed.
 check() {
-    name=$1
-    shift
-    if "$@" >"$stage/out" 2>&1; then
-        echo "ok $name"
+    if "$1" >"$stage/out" 2>&1; then
+        echo "ok $1"
     else
-        echo "not ok $name"
+        echo "not ok $1"
         sed 's/^/    /' "$stage/out"
         bad=1
     fi
@@ -33,6 +31,10 @@ away() {
 
 quiet_make() {
     (cd "$tree" && "${MAKE:-make}" --no-print-directory "$@" PREFIX="$prefix" DESTDIR="$stage/root")
+}
+
+installs() {
+    quiet_make install
 }
 
 installs_every_file() {
@@ -154,6 +156,12 @@ nothing_mentions_the_tree() {
     ! grep -rl --include='*.pc' --include='*.h' --include='*.1' --include='*.lua' -- "$tree" "$root"
 }
 
+# Those that --help tells of, one a line.
+options() {
+    away "$root/bin/cnnlua" --help | sed -n 's/^  *\(-.*\)/\1/p' | sed 's/  .*//' |
+        grep -oE -- '(^|[ ,])-[-a-zA-Z]+' | tr -d ' ,'
+}
+
 # The page is right as mdoc, and has every option of --help and every variable the sources ask for.
 manual_is_well_formed() {
     mandoc -T lint -W warning "$root/share/man/man1/cnnlua.1"
@@ -162,8 +170,7 @@ manual_is_well_formed() {
 manual_is_complete() {
     mandoc -T ascii "$root/share/man/man1/cnnlua.1" | sed 's/.\x08//g' >"$stage/manual" || return 1
     {
-        away "$root/bin/cnnlua" --help | sed -n 's/^  *\(-.*\)/\1/p' | sed 's/  .*//' |
-            grep -oE -- '(^|[ ,])--?[a-zA-Z]+' | tr -d ' ,'
+        options
         grep -rhoE 'getenv[ (]*"[A-Z0-9_]+"' "$tree/core" "$tree/bindings" "$tree/datasets" |
             grep -oE '[A-Z][A-Z0-9_]+'
     } | sort -u >"$stage/wanted"
@@ -201,16 +208,17 @@ bash_completes() {
 }
 
 bash_completes_every_option() {
-    away "$root/bin/cnnlua" --help | sed -n 's/^  *\(-.*\)/\1/p' | sed 's/  .*//' |
-        grep -oE -- '(^|[ ,])-[-a-zA-Z]+' | tr -d ' ,' | sort >"$stage/options"
+    options | sort >"$stage/options"
     complete - | tr ' ' '\n' | grep . | diff "$stage/options" -
 }
 
-# To a prefix as it is, among files of others, which stay.
+# To a prefix as it is, among files of others, which stay. The reference in HTML goes along where there is one.
 uninstalls_what_it_installed() {
     plain=$stage/plain
-    "${MAKE:-make}" -C "$tree" --no-print-directory install PREFIX="$plain" || return 1
-    [ "$("$plain/bin/cnnlua" -e 'print(1 + 1)')" = 2 ] || return 1
+    mkdir -p "$stage/doc/html/modules" && touch "$stage/doc/html/modules/layers.html" || return 1
+    "${MAKE:-make}" -C "$tree" --no-print-directory install PREFIX="$plain" DOC="$stage/doc" || return 1
+    [ "$("$plain/bin/cnnlua" -e 'print(1 + 1)')" = 2 ] && [ -f "$plain/share/doc/cnnlua/html/modules/layers.html" ] ||
+        return 1
     mkdir -p "$plain/lib/lua/5.4" && touch "$plain/lib/lua/5.4/other.so" "$plain/share/cnnlua/scripts/mine.lua" &&
         "${MAKE:-make}" -C "$tree" --no-print-directory uninstall PREFIX="$plain" || return 1
     (cd "$plain" && find . ! -type d | sort) >"$stage/left"
@@ -266,57 +274,57 @@ builds_a_rock() {
         grep -xF '[1. 1.]' "$stage/ones"
 }
 
-check install quiet_make install
+check installs
 [ "$bad" = 0 ] || exit 1
-check installs_every_file installs_every_file
-check names_itself_libcnn_so_0 names_itself_libcnn_so_0
-check exports_what_the_header_declares exports_what_the_header_declares
-check module_exports_its_entry_only module_exports_its_entry_only
-check stays_in_memory stays_in_memory
-check leaves_debugging_to_the_build_tree leaves_debugging_to_the_build_tree
-check c_program_trains_saves_and_loads c_program_trains_saves_and_loads
-check c_program_reports_errors c_program_reports_errors
-check static_library_needs_no_shared_one static_library_needs_no_shared_one
-check host_with_lua_classifies_a_picture host_with_lua_classifies_a_picture
-check host_with_lua_reports_errors host_with_lua_reports_errors
+check installs_every_file
+check names_itself_libcnn_so_0
+check exports_what_the_header_declares
+check module_exports_its_entry_only
+check stays_in_memory
+check leaves_debugging_to_the_build_tree
+check c_program_trains_saves_and_loads
+check c_program_reports_errors
+check static_library_needs_no_shared_one
+check host_with_lua_classifies_a_picture
+check host_with_lua_reports_errors
 if command -v c++ >/dev/null; then
-    check header_is_fine_in_cplusplus header_is_fine_in_cplusplus
+    check header_is_fine_in_cplusplus
 else
     echo "skip header_is_fine_in_cplusplus (no C++ compiler here)"
 fi
-check pkg_config_knows_the_version pkg_config_knows_the_version
-check program_runs program_runs
+check pkg_config_knows_the_version
+check program_runs
 if [ -d /usr/share/datasets/fashion-mnist ]; then
-    check program_finds_the_data_package program_finds_the_data_package
+    check program_finds_the_data_package
 else
     echo "skip program_finds_the_data_package (dataset-fashion-mnist is not installed)"
 fi
-check scripts_run scripts_run
-check stock_lua_takes_the_module stock_lua_takes_the_module
-check nothing_mentions_the_tree nothing_mentions_the_tree
-check manual_is_well_formed manual_is_well_formed
-check manual_is_complete manual_is_complete
+check scripts_run
+check stock_lua_takes_the_module
+check nothing_mentions_the_tree
+check manual_is_well_formed
+check manual_is_complete
 if command -v bash >/dev/null; then
-    check bash_completes bash_completes
-    check bash_completes_every_option bash_completes_every_option
+    check bash_completes
+    check bash_completes_every_option
 else
     echo "skip bash_completes (no bash here)"
 fi
-check uninstalls_what_it_installed uninstalls_what_it_installed
-check uninstalls_all uninstalls_all
+check uninstalls_what_it_installed
+check uninstalls_all
 if git rev-parse HEAD >/dev/null 2>&1 && [ -e .git ]; then
-    check packs_the_source packs_the_source
+    check packs_the_source
 else
     echo "skip packs_the_source (this is no git checkout)"
 fi
 if command -v dpkg-shlibdeps >/dev/null; then
-    check builds_debian_packages builds_debian_packages
-    check builds_the_same_debian_packages_again builds_the_same_debian_packages_again
+    check builds_debian_packages
+    check builds_the_same_debian_packages_again
 else
     echo "skip builds_debian_packages (dpkg-dev is not installed)"
 fi
 if command -v luarocks >/dev/null; then
-    check builds_a_rock builds_a_rock
+    check builds_a_rock
 else
     echo "skip builds_a_rock (luarocks is not installed)"
 fi

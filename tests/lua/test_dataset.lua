@@ -4,6 +4,7 @@
 local lu = require "luaunit"
 local cnn = require "cnn"
 local raises = require "raises"
+local scratch = require "scratch"
 
 local eq = lu.assertEquals
 local from_tensor_slices = cnn.data.Dataset.from_tensor_slices
@@ -394,8 +395,7 @@ end
 
 -- Two folders with pictures whose every value is their number.
 function TestFolder:setUp()
-  self.folder = os.tmpname()
-  os.remove(self.folder)
+  self.folder = scratch.make()
   os.execute(("mkdir -p %s/b_dogs %s/a_cats"):format(self.folder, self.folder))
   for i = 1, 10 do
     local class = i <= 6 and "a_cats" or "b_dogs"
@@ -405,7 +405,7 @@ function TestFolder:setUp()
 end
 
 function TestFolder:tearDown()
-  os.execute("rm -r " .. self.folder)
+  scratch.remove(self.folder)
 end
 
 local function folder(arguments)

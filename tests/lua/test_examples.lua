@@ -4,6 +4,7 @@
 -- luacheck: globals TestExamples
 
 local lu = require "luaunit"
+local scratch = require "scratch"
 
 local function output_of(command)
   local pipe <close> = assert(io.popen(command))
@@ -31,12 +32,12 @@ end
 TestExamples = {}
 
 function TestExamples:setUp()
-  self.folder = output_of "mktemp -d"
+  self.folder = scratch.make()
   os.execute(("mkdir '%s/empty'"):format(self.folder))
 end
 
 function TestExamples:tearDown()
-  os.execute(("rm -rf '%s'"):format(self.folder))
+  scratch.remove(self.folder)
 end
 
 for file in files:gmatch "[^\n]+" do

@@ -4,25 +4,14 @@
 
 local lu = require "luaunit"
 local cnn = require "cnn"
+local printed = require "printed"
 local raises = require "raises"
+local scratch = require "scratch"
 
 local eq, explain, layers = lu.assertEquals, cnn.explain, cnn.layers
 
 local function close(a, b, tolerance)
   lu.assertTrue(cnn.allclose(a, b, tolerance or 1e-4, tolerance or 1e-5), tostring(a) .. "\nagainst\n" .. tostring(b))
-end
-
--- What f prints, and what it returns first.
-local function printed(f, ...)
-  local path, before = os.tmpname(), io.output()
-  io.output(path)
-  local good, result = pcall(f, ...)
-  io.output():close()
-  io.output(before)
-  local file <close> = assert(io.open(path))
-  os.remove(path)
-  if not good then error(result, 0) end
-  return file:read "a", result
 end
 
 -- ---- answers ------------------------------------------------------------------------------------------------
@@ -480,13 +469,11 @@ local S = TestExplainShows
 local has_gnuplot = os.execute "{ gnuplot --version; } >/dev/null 2>&1"
 
 function S:setUp()
-  self.folder = os.tmpname()
-  os.remove(self.folder)
-  assert(os.execute("mkdir '" .. self.folder .. "'"))
+  self.folder = scratch.make()
 end
 
 function S:tearDown()
-  os.execute("rm -rf '" .. self.folder .. "'")
+  scratch.remove(self.folder)
 end
 
 local function read(path)
@@ -607,7 +594,7 @@ function S.test_wrong_arguments()
   raises("'alpha' must be a number from 0 to 1, got 2", explain.grad_cam, {model, x, alpha = 2})
   raises("'output' must be from 1 to 1, got 2", explain.predict, {model, x, output = 2})
   raises("'class_names' has 2 names for 3 classes", explain.predict, {model, x, class_names = {"a", "b"}})
-  raises("'class_names' must be a list of names, got \"a\"", explain.predict, {model, x, class_names = "a"})
+  raises("'class_names' must be a list of names, got a", explain.predict, {model, x, class_names = "a"})
   raises("there is no layer 9; the model has 3", explain.feature_maps, {model, x, layer = 9})
   raises("there is no layer 'look' (did you mean 'loko'?)", explain.kernels,
     {cnn.Sequential{layers.Conv2D{1, 1, name = "loko", input_shape = {2, 2, 1}}}, layer = "look"})

@@ -5,6 +5,7 @@
 local lu = require "luaunit"
 local cnn = require "cnn"
 local raises = require "raises"
+local scratch = require "scratch"
 local with = require "with"
 
 local eq, Generator = lu.assertEquals, cnn.ImageDataGenerator
@@ -158,15 +159,14 @@ end
 TestFlow = {}
 
 function TestFlow:setUp()
-  self.folder = os.tmpname()
-  os.remove(self.folder)
+  self.folder = scratch.make()
   lay_down(self.folder)
   self.print, print = print, function() end
 end
 
 function TestFlow:tearDown()
   print = self.print
-  os.execute("rm -rf '" .. self.folder .. "'")
+  scratch.remove(self.folder)
 end
 
 -- The first value of each picture and its label, from all batches.

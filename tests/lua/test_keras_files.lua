@@ -4,6 +4,7 @@
 
 local lu = require "luaunit"
 local cnn = require "cnn"
+local scratch = require "scratch"
 local layers = cnn.layers
 
 TestKerasFiles = {}
@@ -42,11 +43,9 @@ end
 
 -- A folder that is gone after the test.
 local function with_folder(f)
-  local out = os.tmpname()
-  os.remove(out)
-  assert(os.execute("mkdir '" .. out .. "'"))
+  local out = scratch.make()
   local fine, message = pcall(f, out)
-  os.execute("rm -rf '" .. out .. "'")
+  scratch.remove(out)
   if not fine then error(message, 0) end
 end
 

@@ -5,6 +5,7 @@
 local lu = require "luaunit"
 local cnn = require "cnn"
 local raises = require "raises"
+local scratch = require "scratch"
 
 local eq = lu.assertEquals
 local nan = 0 / 0
@@ -37,13 +38,11 @@ local blue, orange = {0, 114, 178}, {213, 94, 0}
 TestPlot = {}
 
 function TestPlot:setUp()
-  self.folder = os.tmpname()
-  os.remove(self.folder)
-  assert(os.execute("mkdir '" .. self.folder .. "'"))
+  self.folder = scratch.make()
 end
 
 function TestPlot:tearDown()
-  os.execute("rm -rf '" .. self.folder .. "'")
+  scratch.remove(self.folder)
 end
 
 -- Draws to a PNG and gives the picture; skips the test without gnuplot.
@@ -242,7 +241,7 @@ function TestPlot.test_wrong_arguments()
   raises("expected at least one series", cnn.plot, {})
   raises("unknown argument 'titel' (did you mean 'title'?)", cnn.plot, {{1}, titel = "x", file = file})
   raises("'style' must be \"lines\", \"points\"", cnn.plot, {{1}, style = "dots", file = file})
-  raises("'kind' must be one of \"lines\", \"hist\", got \"pie\"", cnn.plot, {{1}, kind = "pie", file = file})
+  raises("'kind' must be one of \"lines\", \"hist\", got pie", cnn.plot, {{1}, kind = "pie", file = file})
   raises("'xlim' must be {from, to}", cnn.plot, {{1}, xlim = {2, 1}, file = file})
   raises("'xlim' must be above 0 on a logarithmic axis", cnn.plot,
     {{1, 2}, xlim = {-1, 1}, logx = true, file = file})
@@ -252,10 +251,10 @@ function TestPlot.test_wrong_arguments()
   raises("'colors' must be", cnn.plot, {{1}, colors = "#12", file = file})
   raises("'legend' has 2 names for 1 series", cnn.plot, {{1}, legend = {"a", "b"}, file = file})
   raises("must end in .png, .svg or .pdf", cnn.plot, {{1}, file = "a.gif"})
-  raises("series 1: value 2 must be a number, got \"x\"", cnn.plot, {{1, "x"}, file = file})
+  raises("series 1: value 2 must be a number, got x", cnn.plot, {{1, "x"}, file = file})
   raises("series 2: x has 1 values, but y has 2", cnn.plot, {{1}, {x = {1}, y = {1, 2}}, file = file})
   raises("series 1 must have one axis, got 2", cnn.plot, {cnn.zeros{2, 2}, file = file})
-  raises("series 1: unknown field \"z\"", cnn.plot, {{y = {1}, z = 1}, file = file})
+  raises("series 1: unknown field 'z'", cnn.plot, {{y = {1}, z = 1}, file = file})
   raises("series 1: y is missing", cnn.plot, {{x = {1}}, file = file})
   raises("there is no 'histry' (did you mean 'history'?)", function() return cnn.plot.histry end)
 end

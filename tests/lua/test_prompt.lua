@@ -236,6 +236,8 @@ function TestSuggest.test_then_a_list_in_columns()
   list = select(3, suggest("sample.gamma", 10, 10))
   eq(select(2, list:gsub("\n", "\n")), 6)
   lu.assertStrContains(list, "… 100 in all")
+  list = select(3, suggest("sample.gamma", 10, 10)) -- asked for again
+  eq(select(2, list:gsub("\n", "\n")), 99)
 end
 
 function TestSuggest.test_a_method_takes_a_colon()

@@ -4,24 +4,13 @@
 
 local lu = require "luaunit"
 local cnn = require "cnn"
+local printed = require "printed"
 local raises = require "raises"
+local scratch = require "scratch"
 local terminal = require "terminal"
 
 local eq = lu.assertEquals
 local program = os.getenv "CNNLUA_PROGRAM" or "./cnnlua"
-
--- What f prints into a file.
-local function printed(f, ...)
-  local path, before = os.tmpname(), io.output()
-  io.output(path)
-  local good, message = pcall(f, ...)
-  io.output():close()
-  io.output(before)
-  local file <close> = assert(io.open(path, "rb"))
-  os.remove(path)
-  assert(good, message)
-  return file:read "a"
-end
 
 local function shown(...)
   return printed(cnn.show, ...)
@@ -201,13 +190,11 @@ TestTerminal = {}
 
 function TestTerminal:setUp()
   lu.skipIf(not terminal.here, "tmux is not installed")
-  self.folder = os.tmpname()
-  os.remove(self.folder)
-  assert(os.execute("mkdir '" .. self.folder .. "'"))
+  self.folder = scratch.make()
 end
 
 function TestTerminal:tearDown()
-  if self.folder then os.execute("rm -rf '" .. self.folder .. "'") end
+  if self.folder then scratch.remove(self.folder) end
 end
 
 -- Opens a terminal in which the script has run, and the prompt waits.
