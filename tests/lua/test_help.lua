@@ -273,7 +273,7 @@ function TestPages.test_a_class_shows_defaults_bounds_and_choices()
   lu.assertStrContains(text, 'cnn.layers.Conv2D{filters, kernel_size, strides = 1, padding = "valid",\n')
   lu.assertStrContains(text, "  filters               int ≥ 1: channels of the output\n")
   lu.assertStrContains(text, '  padding               "valid"|"same", default "valid": ')
-  lu.assertStrContains(text, "or change nothing: activity_regularizer")
+  lu.assertStrContains(text, "or change nothing:\n  activity_regularizer, kernel_constraint")
 end
 
 function TestPages.test_a_choice_where_a_name_has_several_meanings()
