@@ -72,16 +72,6 @@ static cnn_status compute(cnn_tensor **values, const cnn_graph *graph, int posit
     return cnn_op_apply(&values[position], node->op, node->attributes, inputs, node->n_inputs, false);
 }
 
-/* Random ops draw a number in inference too; the generator is put back to where it was. */
-static cnn_status compute_all(cnn_tensor **values, const cnn_graph *graph) {
-    cnn_random *generator = cnn_default_random(), before = *generator;
-    cnn_status status = CNN_OK;
-    for (int i = 0; status == CNN_OK && i < graph->count; i++)
-        if (!values[i]) status = compute(values, graph, i);
-    *generator = before;
-    return status;
-}
-
 /* system.run(model, x, tensors): the values that symbolic tensors of a model of one input have for x, as in inference.
  * Each op is applied once, and open tapes see it. */
 static int run(lua_State *L) {
@@ -94,7 +84,10 @@ static int run(lua_State *L) {
     const cnn_graph *graph = push_graph(L, model, wanted, count);
     cnn_tensor **values = lcnn_new_list(L, graph->count);
     values[cnn_graph_find(graph, model->inputs[0])] = cnn_tensor_retain(lcnn_check_tensor(L, X));
-    lcnn_check(L, compute_all(values, graph));
+    cnn_status status = CNN_OK;
+    for (int i = 0; status == CNN_OK && i < graph->count; i++)
+        if (!values[i]) status = compute(values, graph, i);
+    lcnn_check(L, status);
     lua_createtable(L, count, 0);
     for (int i = 0; i < count; i++) {
         lcnn_push_tensor(L, cnn_tensor_retain(values[cnn_graph_find(graph, wanted[i])]));
